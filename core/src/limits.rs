@@ -76,14 +76,32 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// The heart-beat that the server offers to send, and the fastest it accepts.
 pub const HEART_BEAT_SEND: Duration = Duration::from_secs(10);
 /// The heart-beat that the server asks for. A hidden browser tab wakes up once a minute.
-pub const HEART_BEAT_RECEIVE: Duration = Duration::from_secs(60);
+pub const HEART_BEAT_RECEIVE: Duration = Duration::from_mins(1);
 /// A promised heart-beat shorter than this is taken for this.
 pub const HEART_BEAT_MIN: Duration = Duration::from_secs(1);
 /// A client is gone after so many intervals of its heart-beat without a byte.
 pub const HEART_BEAT_TOLERANCE: u32 = 3;
 /// How long a sign-in may take, from the link to the return of its code.
-pub const SIGN_IN_DEADLINE: Duration = Duration::from_secs(10 * 60);
+pub const SIGN_IN_DEADLINE: Duration = Duration::from_mins(10);
 /// A token's `iat` and `nbf` may lie this far ahead; its `exp` may not.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 /// How long an ended connection's cursors are kept.
-pub const CURSOR_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub const CURSOR_KEPT: Duration = Duration::from_hours(24);
+/// A frame that was begun is refused if it does not end by then.
+pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);
+/// Bytes that a connection takes from its outbox in one turn.
+pub const WRITE_BYTES_MAX: usize = 64 * 1024;
+/// Translations under way on one node.
+pub const TRANSLATION_WORKERS: usize = 32;
+/// Readings of the store for the hub that are under way at once on one node.
+pub const FEEDERS: usize = 8;
+/// Stored messages that wait to be published on one node; beyond it they are found again in the store.
+pub const FOLLOW_QUEUE_MAX: usize = 10_000;
+/// Places where somebody's later pages of a history begin; beyond it a page may shift.
+pub const ANCHORS_MAX: usize = 10_000;
+/// Messages that one sweep looks at.
+pub const SWEEP_MAX: u32 = 10_000;
+/// How often the heads of live rooms are compared with the store.
+pub const COMPARE_EVERY: Duration = Duration::from_secs(2);
+/// How often work that was left behind is looked for.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(30);

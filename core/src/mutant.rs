@@ -2,7 +2,6 @@
 
 /// A bug that the simulator has to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "mutants"), expect(dead_code, reason = "a server has none of them"))]
 pub(crate) enum Mutant {
     /// Membership is not asked.
     NoMembership,

@@ -78,13 +78,8 @@ pub struct Lifetimes {
 
 impl Default for Lifetimes {
     fn default() -> Self {
-        let days = |n: u64| Duration::from_secs(n * 24 * 60 * 60);
-        Self {
-            access: Duration::from_secs(30 * 60),
-            refresh: days(7),
-            absolute: days(30),
-            grace: Duration::from_secs(10),
-        }
+        let days = |n: u64| Duration::from_hours(n * 24);
+        Self { access: Duration::from_mins(30), refresh: days(7), absolute: days(30), grace: Duration::from_secs(10) }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::BoxError;
 use crate::chat::{Message, RoomEntry};
-use crate::id::{SessionId, UserId};
+use crate::id::{RoomId, SessionId, UserId};
 
 /// A message with what its readers need to know of the sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Event {
     Updated(Arc<Publication>),
     /// A room of this user's list has changed.
     Listed(UserId, Arc<RoomEntry>),
+    /// Something that concerns a room and has no place in it: somebody is writing, somebody has read. The body is JSON.
+    Signal(RoomId, Bytes),
     /// A session has ended.
     SessionEnded(SessionId),
 }

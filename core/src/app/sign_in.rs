@@ -1,0 +1,138 @@
+//! Signing in: a link to the provider, and what comes back.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::Services;
+use crate::auth::{AuditEvent, AuditRecord, Device, RefreshToken, Session, SignInCookie, code_challenge};
+use crate::error::{ErrorCode, Failure};
+use crate::id::{SessionId, UserId};
+use crate::limits;
+use crate::ports::{AuthorizationRequest, Claims, CodeExchange, Consumed, IdentityError, Profile, TokenKind};
+use crate::time::Timestamp;
+use crate::user::{Email, User};
+
+/// A sign-in that has begun.
+pub struct Begun {
+    /// Where the browser goes.
+    pub url: String,
+    /// What the browser keeps meanwhile, in a cookie that scripts cannot read.
+    pub cookie: String,
+}
+
+/// The tokens of a session.
+pub struct Tokens {
+    /// The access token, without `Bearer `.
+    pub access: String,
+    /// The refresh token, for the cookie.
+    pub refresh: String,
+    /// When the refresh token ends.
+    pub refresh_until: Timestamp,
+}
+
+/// A completed sign-in.
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// The new session's tokens.
+    pub tokens: Tokens,
+}
+
+/// Makes the link to the provider. It is bound to the browser by the cookie alone, because the first client returns only the code.
+pub fn begin_sign_in(services: &Services) -> Begun {
+    let expires_at = services.clock.now().plus(limits::SIGN_IN_DEADLINE);
+    let cookie = SignInCookie::begin(services.entropy.as_ref(), expires_at);
+    let url = services.identity.authorization_url(&AuthorizationRequest {
+        redirect_uri: services.settings.redirect_uri.clone(),
+        state: cookie.state.clone(),
+        nonce: cookie.nonce.clone(),
+        code_challenge: code_challenge(&cookie.verifier),
+    });
+    Begun { url, cookie: cookie.encode(services.signer.as_ref()) }
+}
+
+/// Exchanges the returned code and begins a session. A sign-in is completed once; a client that returns `state` has it checked.
+pub async fn complete_sign_in(
+    services: &Services,
+    code: &str,
+    state: Option<&str>,
+    cookie: Option<&str>,
+    device: Device,
+) -> Result<SignedIn, Failure> {
+    let too_long = |text: &str| text.len() > limits::OAUTH_PARAMETER_BYTES_MAX;
+    if code.is_empty() || too_long(code) || state.is_some_and(too_long) {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    let cookie = cookie.filter(|cookie| cookie.len() <= limits::TOKEN_BYTES_MAX).ok_or(ErrorCode::SignInNotBegun)?;
+    let begun = SignInCookie::decode(cookie, services.signer.as_ref(), services.clock.now());
+    let begun = begun.ok_or(ErrorCode::SignInNotBegun)?;
+    if state.is_some_and(|state| state != begun.state) {
+        return Err(ErrorCode::SignInNotBegun.into());
+    }
+    if services.single_use.consume(&format!("sign-in:{}", begun.id), begun.expires_at).await? == Consumed::Already {
+        return Err(ErrorCode::CodeRefused.into());
+    }
+    let exchange = CodeExchange {
+        code: code.to_owned(),
+        redirect_uri: services.settings.redirect_uri.clone(),
+        code_verifier: begun.verifier,
+        nonce: begun.nonce,
+    };
+    let profile = services.identity.exchange(&exchange).await.map_err(|error| match error {
+        IdentityError::Refused { .. } => Failure::Refused(ErrorCode::CodeRefused),
+        IdentityError::Unavailable { source, .. } => Failure::Unavailable { part: "identity provider", source },
+    })?;
+    let now = services.clock.now();
+    let user = services.users.register(&account(UserId::mint(services.entropy.as_ref()), profile, now)).await?;
+    let id = SessionId::mint(services.entropy.as_ref());
+    let audit = AuditRecord {
+        at: now,
+        user: user.id,
+        session: Some(id),
+        event: AuditEvent::SignedIn,
+        address: device.address.clone(),
+    };
+    let session = Session::begin(id, user.id, device, &services.settings.lifetimes, now);
+    services.sessions.add(&session, &audit).await?;
+    Ok(SignedIn { user, tokens: tokens(services, &session, now) })
+}
+
+/// The current tokens of a session. The refresh token of a generation is always the same text; access tokens differ by `jti`.
+pub(super) fn tokens(services: &Services, session: &Session, now: Timestamp) -> Tokens {
+    let mut jti = [0; 16];
+    services.entropy.fill(&mut jti);
+    let claims = Claims {
+        user: session.user,
+        session: session.id,
+        generation: session.generation,
+        jti: URL_SAFE_NO_PAD.encode(jti),
+        issued_at: now,
+        expires_at: now.plus(services.settings.lifetimes.access).min(session.absolute_expires_at),
+    };
+    let refresh = RefreshToken { session: session.id, generation: session.generation };
+    Tokens {
+        access: services.signer.sign(TokenKind::Access, &claims),
+        refresh: refresh.encode(services.signer.as_ref()),
+        refresh_until: session.expires_at,
+    }
+}
+
+/// An account from whatever the provider told: what is malformed counts as missing, and every missing part has a default.
+fn account(id: UserId, profile: Profile, now: Timestamp) -> User {
+    let email = profile.email.as_deref().and_then(|email| Email::new(email).ok());
+    let trimmed = |text: &str| text.trim().chars().take(limits::NAME_CHARS_MAX).collect::<String>();
+    let local = email.as_ref().and_then(|email| email.as_str().split('@').next()).unwrap_or("user");
+    let name = profile.name.as_deref().map(trimmed).filter(|name| !name.is_empty()).unwrap_or_else(|| trimmed(local));
+    let picture = profile.picture.filter(|url| url.starts_with("https://") && url.len() <= limits::PICTURE_BYTES_MAX);
+    User {
+        id,
+        identity: profile.identity,
+        email_verified: profile.email_verified && email.is_some(),
+        email,
+        name,
+        picture,
+        language: profile.language,
+        created_at: now,
+        withdrawn_at: None,
+    }
+}
