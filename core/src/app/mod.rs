@@ -93,8 +93,6 @@ pub struct Settings {
     pub languages: Vec<Language>,
     /// How long the parts of a session live.
     pub lifetimes: Lifetimes,
-    /// Where the identity provider sends the browser.
-    pub redirect_uri: String,
     /// How long a message's first publication waits for its translation.
     pub hold: Duration,
     /// The protocol's settings.
@@ -108,7 +106,6 @@ impl Default for Settings {
         Self {
             languages,
             lifetimes: Lifetimes::default(),
-            redirect_uri: "http://127.0.0.1/".to_owned(),
             hold: Duration::from_millis(800),
             stomp: SessionSettings::default(),
         }

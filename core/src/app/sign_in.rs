@@ -39,11 +39,11 @@ pub struct SignedIn {
 }
 
 /// Makes the link to the provider. It is bound to the browser by the cookie alone, because the first client returns only the code.
-pub fn begin_sign_in(services: &Services) -> Begun {
+pub fn begin_sign_in(services: &Services, redirect_uri: &str) -> Begun {
     let expires_at = services.clock.now().plus(limits::SIGN_IN_DEADLINE);
-    let cookie = SignInCookie::begin(services.entropy.as_ref(), expires_at);
+    let cookie = SignInCookie::begin(services.entropy.as_ref(), redirect_uri, expires_at);
     let url = services.identity.authorization_url(&AuthorizationRequest {
-        redirect_uri: services.settings.redirect_uri.clone(),
+        redirect_uri: cookie.redirect_uri.clone(),
         state: cookie.state.clone(),
         nonce: cookie.nonce.clone(),
         code_challenge: code_challenge(&cookie.verifier),
@@ -74,7 +74,7 @@ pub async fn complete_sign_in(
     }
     let exchange = CodeExchange {
         code: code.to_owned(),
-        redirect_uri: services.settings.redirect_uri.clone(),
+        redirect_uri: begun.redirect_uri,
         code_verifier: begun.verifier,
         nonce: begun.nonce,
     };

@@ -21,25 +21,36 @@ pub struct SignInCookie {
     pub nonce: String,
     /// For clients that return it.
     pub state: String,
+    /// Where the provider was asked to send the browser; the exchange names the same place (RFC 6749 section 4.1.3).
+    pub redirect_uri: String,
     /// It is worthless from then on.
     pub expires_at: Timestamp,
 }
 
 impl SignInCookie {
     /// A sign-in that begins now.
-    pub fn begin(entropy: &dyn Entropy, expires_at: Timestamp) -> Self {
+    pub fn begin(entropy: &dyn Entropy, redirect_uri: &str, expires_at: Timestamp) -> Self {
         let text = || {
             let mut bytes = [0; 32];
             entropy.fill(&mut bytes);
             URL_SAFE_NO_PAD.encode(bytes)
         };
-        Self { id: text(), verifier: text(), nonce: text(), state: text(), expires_at }
+        Self {
+            id: text(),
+            verifier: text(),
+            nonce: text(),
+            state: text(),
+            redirect_uri: redirect_uri.to_owned(),
+            expires_at,
+        }
     }
 
     /// The cookie's value.
     pub fn encode(&self, signer: &dyn TokenSigner) -> String {
+        let redirect_uri = URL_SAFE_NO_PAD.encode(&self.redirect_uri);
+        let expires_at = self.expires_at.as_millis();
         let fields =
-            format!("{}.{}.{}.{}.{}", self.id, self.verifier, self.nonce, self.state, self.expires_at.as_millis());
+            format!("{}.{}.{}.{}.{redirect_uri}.{expires_at}", self.id, self.verifier, self.nonce, self.state);
         let code = signer.mac(MacPurpose::SignIn, fields.as_bytes());
         format!("{fields}.{}", URL_SAFE_NO_PAD.encode(code))
     }
@@ -53,8 +64,9 @@ impl SignInCookie {
         }
         let mut parts = fields.split('.').map(str::to_owned);
         let (id, verifier, nonce, state) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let redirect_uri = String::from_utf8(URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok()?;
         let expires_at = Timestamp::from_millis(parts.next()?.parse().ok()?);
-        (now < expires_at).then_some(Self { id, verifier, nonce, state, expires_at })
+        (now < expires_at).then_some(Self { id, verifier, nonce, state, redirect_uri, expires_at })
     }
 }
 

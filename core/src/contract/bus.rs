@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, join};
 
 use super::{at, language, room_id, session_id, settled, user_id};
@@ -62,6 +63,7 @@ pub async fn every_kind_of_event_arrives_as_it_was_published(bus: &dyn Bus) {
         Event::Published(vec![]),
         Event::Updated(publication),
         Event::Listed(user_id(), Arc::new(entry)),
+        Event::Signal(room_id(), Bytes::from_static(br#"{"event":"TYPING"}"#)),
         Event::SessionEnded(session_id()),
         event(),
     ];

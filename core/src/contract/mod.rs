@@ -3,7 +3,7 @@
 //! A law is an async function over a port that panics where the port's promise does not hold. An adapter turns a whole list
 //! into named tests with one line a port, and each test begins with a fresh, empty adapter:
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh() -> Box<MemoryStore> {
 //!     Box::new(MemoryStore::new())
 //! }
@@ -96,7 +96,7 @@ pub mod users;
 
 /// Waits for a law whose adapter needs no runtime. A law that waits for something that never comes panics.
 pub fn run(law: impl Future<Output = ()>) {
-    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&woken));
     let mut law = pin!(law);
     while law.as_mut().poll(&mut Context::from_waker(&waker)) == Poll::Pending {

@@ -47,7 +47,7 @@ pub async fn what_comes_after_a_number_ascends_and_is_limited(messages: &dyn Mes
     assert_eq!(after(messages, room, 4, 3).await, [5, 6, 7]);
     assert_eq!(after(messages, room, 8, 3).await, [9, 10]);
     assert_eq!(after(messages, room, 10, 3).await, NONE);
-    assert_eq!(after(messages, room, 99, 3).await, NONE);
+    assert_eq!(after(messages, room, u64::MAX, 3).await, NONE);
     assert_eq!(after(messages, room_id(), 0, 3).await, NONE);
 }
 
@@ -65,7 +65,7 @@ pub async fn what_is_hidden_is_given_only_where_it_is_asked_for(messages: &dyn M
     assert_eq!(after(messages, room, 8, 100).await, [9, 10]);
     assert_eq!(numbers(&messages.after(room, Seq(8), 100, true).await.unwrap()), [9, 10, 11, 12]);
     assert_eq!(numbers(&messages.after(room, Seq(8), 3, true).await.unwrap()), [9, 10, 11]);
-    assert_eq!(before(messages, room, 99, 2).await, [10, 9]);
+    assert_eq!(before(messages, room, u64::MAX, 2).await, [10, 9]);
     for seq in [11, 12] {
         let found = messages.find(room, Seq(seq)).await.unwrap().unwrap();
         assert_eq!(messages.find_by_id(found.id).await.unwrap(), Some(found));
@@ -93,7 +93,7 @@ pub async fn a_page_does_not_shift_when_messages_arrive(messages: &dyn Messages)
 
 pub async fn a_page_leaves_out_what_is_hidden(messages: &dyn Messages) {
     let room = ten_and_two_hidden(messages).await;
-    for anchor in [10, 11, 12, 99] {
+    for anchor in [10, 11, 12, u64::MAX] {
         assert_eq!(page(messages, room, anchor, 0).await, (vec![10, 9, 8, 7], 10), "anchor {anchor}");
     }
 }
@@ -140,7 +140,7 @@ pub async fn unread_are_the_visible_messages_of_others_after_the_mark(messages: 
         [other, reader, other, other, reader, other].into_iter().map(|sender| settled(room, sender, "x")).collect();
     batch.extend([pending(room, other, "hidden"), settled(room, other, "hidden behind it")]);
     append_new(messages, &batch).await;
-    for (after, expect) in [(0, 4), (1, 3), (2, 3), (3, 2), (5, 1), (6, 0), (8, 0), (99, 0)] {
+    for (after, expect) in [(0, 4), (1, 3), (2, 3), (3, 2), (5, 1), (6, 0), (8, 0), (u64::MAX, 0)] {
         assert_eq!(unread(messages, &[Unread { room, reader, after: Seq(after) }]).await, [expect], "after {after}");
     }
     assert_eq!(unread(messages, &[Unread { room, reader: other, after: Seq::ZERO }]).await, [2]);
