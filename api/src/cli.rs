@@ -1,0 +1,153 @@
+//! The command line, and the life of a server from its start to its stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+use transtalk_core::app::{background, recover};
+use transtalk_core::stomp::CloseCode;
+
+use crate::app::App;
+use crate::config::{Config, Flags, Log};
+use crate::wire::{Wired, wire};
+use crate::{openapi, router, server};
+
+/// Chat that is translated as it is spoken.
+#[derive(Parser)]
+#[command(name = "transtalk", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server. This is what happens without a command, too.
+    Serve(Serve),
+    /// Prints the OpenAPI document.
+    Openapi {
+        /// YAML instead of JSON.
+        #[arg(long)]
+        yaml: bool,
+    },
+}
+
+#[derive(clap::Args, Default)]
+struct Serve {
+    /// Where to listen [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The folder of the keys and of the embedded database [default: data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command. Exit code 0: done; 1: it could not be done, and why is on standard error; 2: no such command.
+pub(crate) fn run() -> ExitCode {
+    let result = match Cli::parse().command.unwrap_or(Command::Serve(Serve::default())) {
+        Command::Serve(options) => serve(options),
+        Command::Openapi { yaml } => print(&openapi::text(yaml)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whether anybody reads it is not ours to know.
+            let _ = writeln!(std::io::stderr(), "transtalk: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(options: Serve) -> anyhow::Result<()> {
+    let flags = Flags { config: options.config, listen: options.listen, data: options.data };
+    let config = Config::load(&flags)?;
+    start_log(&config.log)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_server(config))
+}
+
+async fn run_server(config: Config) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", config.http.listen))?;
+    let address = listener.local_addr()?;
+    let wired = wire(&config, address).await?;
+    let app = App::new(wired.services.clone(), wired.sign_in_page.clone(), config, address);
+    let loops: Vec<_> = background(&wired.services).into_iter().map(tokio::spawn).collect();
+    let (stop, stopping) = watch::channel(false);
+    let patience = app.config.gateway.drain_timeout;
+    let serving = tokio::spawn(server::serve(listener, router::endpoint(&app), stopping, patience));
+    recover(&wired.services).await.map_err(|failure| anyhow::anyhow!("the store cannot be read: {failure}"))?;
+    app.set_ready(true);
+    greet(&app, &wired)?;
+    stop_signal().await?;
+    tracing::info!("stopping");
+    app.set_ready(false);
+    wired.services.hub.close_all(CloseCode::Draining);
+    stop.send_replace(true);
+    serving.await?;
+    drain(&wired, patience).await;
+    for task in loops {
+        task.abort();
+    }
+    wired.close().await;
+    Ok(())
+}
+
+/// Waits until the sockets have ended, but not for ever.
+async fn drain(wired: &Wired, patience: std::time::Duration) {
+    let ended = async {
+        while wired.services.hub.counters().connections > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(patience, ended).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+}
+
+/// Where it is, what it uses, where the data lies.
+fn greet(app: &App, wired: &Wired) -> anyhow::Result<()> {
+    let mut lines = format!("TransTalk {} at http://{}\n", env!("CARGO_PKG_VERSION"), app.address);
+    for (what, chosen) in &wired.chosen {
+        lines += &format!("  {what:<12} {chosen}\n");
+    }
+    lines += &format!("  {:<12} http://{}/docs\n", "documents", app.address);
+    print(&lines)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.filter).map_err(|error| anyhow::anyhow!("log.filter: {error}"))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if log.json { lines.json().init() } else { lines.init() }
+    Ok(())
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> anyhow::Result<()> {
+    Ok(tokio::signal::ctrl_c().await?)
+}

@@ -1,0 +1,88 @@
+//! The OpenAPI document: what the routes say of themselves, made exact.
+//!
+//! The library describes what may be left out; ours always writes every field. So in answers every field is required,
+//! and those that may hold nothing are nullable. The codes are listed, and the token is what it is: a bearer token.
+
+use serde_json::{Map, Value, json};
+use transtalk_core::ErrorCode;
+
+use crate::http::service;
+
+/// The document, as JSON.
+pub(crate) fn document() -> Value {
+    let mut document: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    for (name, schema) in schemas.into_iter().flatten() {
+        if !name.ends_with("Request") {
+            exact(schema);
+        }
+    }
+    if let Some(scheme) = document.pointer_mut("/components/securitySchemes/accessToken") {
+        *scheme = json!({
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token as `data.accessToken` gave it. The word `Bearer` may be left out."
+        });
+    }
+    document
+}
+
+/// The document as text: `json` or `yaml`.
+pub(crate) fn text(yaml: bool) -> String {
+    let document = document();
+    if yaml {
+        serde_yaml_ng::to_string(&document).unwrap_or_default()
+    } else {
+        // A Value always serializes.
+        serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    }
+}
+
+/// The methods of the route that this path belongs to, for `Allow`.
+pub(crate) fn allowed_methods(document: &Value, path: &str) -> Vec<String> {
+    let Some(path) = path.strip_prefix("/api/v1") else { return vec!["GET".to_owned()] };
+    let fits = |template: &str| {
+        let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+        template.len() == path.len()
+            && template.iter().zip(&path).all(|(part, segment)| part.starts_with('{') || part == segment)
+    };
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths
+        .filter(|(template, _)| fits(template))
+        .flat_map(|(_, operations)| operations.as_object().into_iter().flatten())
+        .map(|(method, _)| method.to_uppercase())
+        .collect()
+}
+
+fn exact(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    let required: Vec<String> =
+        object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (name, property) in properties.iter_mut() {
+        if name == "errorCode" {
+            let mut codes: Vec<Value> = ErrorCode::ALL.iter().map(|code| code.as_str().into()).collect();
+            if !required.contains(name) {
+                codes.push(Value::Null);
+            }
+            property["enum"] = codes.into();
+        }
+        if !required.contains(name) {
+            nullable(property);
+        }
+    }
+    let all: Vec<Value> = properties.keys().map(|name| name.clone().into()).collect();
+    object.insert("required".to_owned(), all.into());
+}
+
+/// OpenAPI 3.0 reads nothing beside a `$ref`, so a nullable reference is wrapped.
+fn nullable(property: &mut Value) {
+    if property.get("$ref").is_some() {
+        let reference = property.take();
+        *property = json!({ "allOf": [reference] });
+    }
+    if let Some(property) = property.as_object_mut() {
+        Map::insert(property, "nullable".to_owned(), true.into());
+    }
+}

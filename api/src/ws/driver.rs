@@ -1,0 +1,121 @@
+//! One task a connection: bytes in, work to run, frames out, time. All decisions are the core's.
+
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_websockets::{CloseCode, Config, Error, Limits, Message, Payload, ServerBuilder, WebSocketStream};
+use transtalk_core::app::{Connection, Handshake, Services, Work};
+use transtalk_core::chat::delivery::Taken;
+use transtalk_core::limits;
+use transtalk_core::stomp;
+
+use super::early::Early;
+
+/// A client that takes nothing for so long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the client has to answer a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Socket = WebSocketStream<Early<TcpStream>>;
+
+/// Runs a connection to its end.
+pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Services>, handshake: Handshake) {
+    let max = limits::FRAME_HEAD_BYTES_MAX + limits::FRAME_BODY_BYTES_MAX + 1024;
+    let mut socket = ServerBuilder::new()
+        .limits(Limits::default().max_payload_len(Some(max)))
+        .config(Config::default().flush_threshold(usize::MAX))
+        .serve(Early::new(early, stream));
+    let timer = services.timer.clone();
+    let mut connection = Connection::new(services, handshake);
+    let outbox = connection.outbox();
+    let id = connection.id();
+    tracing::debug!(connection = %id, "socket opened");
+    let mut work: Option<Work> = None;
+    let end = loop {
+        if work.is_none() {
+            work = connection.next_work();
+        }
+        let deadline = connection.next_deadline();
+        let due = async {
+            match deadline {
+                Some(at) => timer.sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        let run = async {
+            match &mut work {
+                Some(work) => work.await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            taken = poll_fn(|context| outbox.poll_take(context)) => {
+                let more_room = taken.wants_more;
+                match timeout(WRITE_TIMEOUT, write(&mut socket, taken)).await {
+                    Ok(Ok(None)) => connection.wrote(more_room),
+                    Ok(Ok(Some(code))) => break Some(code),
+                    Ok(Err(_)) | Err(_) => break None,
+                }
+            }
+            done = run => {
+                work = None;
+                connection.complete(done);
+            }
+            message = socket.next(), if connection.wants_bytes() => match message {
+                Some(Ok(message)) if message.is_text() || message.is_binary() => connection.receive(message.as_payload()),
+                Some(Ok(message)) if message.is_close() => break None,
+                Some(Ok(_)) => connection.receive(b""),
+                // The library has queued the right close frame (1002, 1007 or 1009); it leaves below.
+                Some(Err(_)) | None => break None,
+            },
+            () = due => connection.tick(),
+        }
+    };
+    connection.close();
+    tracing::debug!(connection = %id, code = end.map_or(0, stomp::CloseCode::code), "socket closed");
+    // Work that is under way finishes: what a SEND began is stored or not, never half.
+    if let Some(work) = work {
+        work.await;
+    }
+    // An error here is a client that has gone already.
+    let _ = timeout(CLOSE_TIMEOUT, close(socket, end)).await;
+}
+
+/// Feeds all that was taken, then flushes once: everything leaves in one vectored write. Answers with the code to close with.
+async fn write(socket: &mut Socket, taken: Taken) -> Result<Option<stomp::CloseCode>, Error> {
+    for frame in taken.frames {
+        socket.feed(message(frame)).await?;
+    }
+    socket.flush().await?;
+    Ok(taken.close)
+}
+
+/// Text where it is text: our own frames are, a relayed body may not be.
+fn message(frame: Bytes) -> Message {
+    if std::str::from_utf8(&frame).is_ok() {
+        Message::text(Payload::from(frame))
+    } else {
+        Message::binary(Payload::from(frame))
+    }
+}
+
+/// Says why, then reads what the client still sends: a plain drop would reset the connection before the reason is read.
+async fn close(mut socket: Socket, code: Option<stomp::CloseCode>) -> Result<(), Error> {
+    if let Some(code) = code {
+        let number = CloseCode::try_from(code.code()).unwrap_or(CloseCode::NORMAL_CLOSURE);
+        socket.send(Message::close(Some(number), code.reason())).await?;
+    }
+    socket.flush().await?;
+    while let Some(Ok(_)) = socket.next().await {}
+    socket.close().await?;
+    let mut stream = socket.into_inner();
+    stream.shutdown().await?;
+    Ok(())
+}

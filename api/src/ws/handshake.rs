@@ -1,0 +1,84 @@
+//! The upgrade request: is it one, may it come from there, and whose is it?
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use poem::http::{HeaderMap, HeaderName, StatusCode, header};
+use poem::web::Data;
+use poem::{Request, Response, handler};
+use sha1::{Digest, Sha1};
+use transtalk_core::ErrorCode;
+use transtalk_core::app::{Handshake, authenticate};
+
+use super::driver::drive;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::error::ApiError;
+use crate::server::Upgrade;
+
+/// The versions of STOMP as WebSocket subprotocols.
+const SUBPROTOCOL: &str = "v12.stomp";
+
+/// `GET /ws-connect`. A browser's page must be of an allowed origin; an `Authorization` header that is not valid is refused here.
+#[handler]
+pub(crate) async fn upgrade(request: &Request, app: Data<&Arc<App>>) -> Result<Response, ApiError> {
+    let caller = Caller::of(request);
+    let headers = request.headers();
+    if !has_token(headers, &header::UPGRADE, "websocket") || !has_token(headers, &header::CONNECTION, "upgrade") {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).map(header::HeaderValue::as_bytes) != Some(b"13") {
+        // RFC 6455 section 4.4: say which version is spoken.
+        let answer = Response::builder().status(StatusCode::UPGRADE_REQUIRED);
+        return Ok(answer.header(header::SEC_WEBSOCKET_VERSION, "13").finish());
+    }
+    if caller.origin.as_deref().is_some_and(|origin| !app.allows_origin(&caller, origin)) {
+        return Err(ErrorCode::OriginNotAllowed.into());
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(ErrorCode::BadRequest)?;
+    let principal = match caller.authorization.as_deref() {
+        Some(token) => Some(authenticate(&app.services, Some(token)).await?),
+        None => None,
+    };
+    let handshake = Handshake { principal, device: caller.device() };
+    let upgrade = request.extensions().get::<Upgrade>().cloned().ok_or(ErrorCode::Internal)?;
+    let mut answer = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept(key.as_bytes()));
+    if has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        answer = answer.header(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    }
+    let services = app.services.clone();
+    tokio::spawn(async move {
+        if let Some((stream, early)) = upgrade.stream().await {
+            drive(stream, early, services, handshake).await;
+        }
+    });
+    Ok(answer.finish())
+}
+
+/// The answer to a client's key (RFC 6455 section 4.2.2, item 5.4).
+fn accept(key: &[u8]) -> String {
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(hash.finalize())
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accept_key_is_that_of_rfc_6455() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}
