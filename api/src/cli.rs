@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
-use transtalk_core::app::{background, recover};
+use transtalk_core::app::{background, introduce, recover};
 use transtalk_core::stomp::CloseCode;
 
 use crate::app::App;
@@ -85,6 +85,9 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     let patience = app.config.gateway.drain_timeout;
     let serving = tokio::spawn(server::serve(listener, router::endpoint(&app), stopping, patience));
     recover(&wired.services).await.map_err(|failure| anyhow::anyhow!("the store cannot be read: {failure}"))?;
+    if let Some(page) = &app.sign_in_page {
+        introduce(&wired.services, page.profiles()).await?;
+    }
     app.set_ready(true);
     greet(&app, &wired)?;
     stop_signal().await?;

@@ -99,6 +99,10 @@ impl AuthorizationEndpoint for DevProvider {
         ACCOUNTS.iter().map(|(name, _)| Account { name: (*name).to_owned(), language: language(name) }).collect()
     }
 
+    fn profiles(&self) -> Vec<Profile> {
+        ACCOUNTS.iter().map(|(name, _)| profile((*name).to_owned())).collect()
+    }
+
     fn check(&self, request: &AuthorizationRequest) -> Result<(), AuthorizationRefused> {
         // RFC 9700 section 2.1: the exact string, or anybody's page could be sent the code.
         if !self.redirect_uris.contains(&request.redirect_uri) {

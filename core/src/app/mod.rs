@@ -25,7 +25,7 @@ pub use read::mark_read;
 pub use refresh::refresh;
 pub use rooms::{list_rooms, open_room};
 pub use send_message::{Draft, send_messages};
-pub use sign_in::{Begun, SignedIn, Tokens, begin_sign_in, complete_sign_in};
+pub use sign_in::{Begun, SignedIn, Tokens, begin_sign_in, complete_sign_in, introduce};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -115,6 +115,9 @@ pub trait AuthorizationEndpoint: Send + Sync {
     /// Who can be chosen.
     fn accounts(&self) -> Vec<Account>;
 
+    /// The same people as an exchanged code would show them.
+    fn profiles(&self) -> Vec<Profile>;
+
     /// Checks what the browser brought, before any name is chosen.
     fn check(&self, request: &AuthorizationRequest) -> Result<(), AuthorizationRefused>;
 
