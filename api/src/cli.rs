@@ -118,12 +118,13 @@ async fn drain(wired: &Wired, patience: std::time::Duration) {
 
 /// Where it is, what it uses, where the data lies.
 fn greet(app: &App, wired: &Wired) -> anyhow::Result<()> {
-    let mut lines = format!("TransTalk {} at http://{}\n", env!("CARGO_PKG_VERSION"), app.address);
+    let mut lines = Vec::new();
+    writeln!(lines, "TransTalk {} at http://{}", env!("CARGO_PKG_VERSION"), app.address)?;
     for (what, chosen) in &wired.chosen {
-        lines += &format!("  {what:<12} {chosen}\n");
+        writeln!(lines, "  {what:<12} {chosen}")?;
     }
-    lines += &format!("  {:<12} http://{}/docs\n", "documents", app.address);
-    print(&lines)
+    writeln!(lines, "  {:<12} http://{}/docs", "documents", app.address)?;
+    print(&String::from_utf8_lossy(&lines))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -135,7 +136,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 fn start_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter).map_err(|error| anyhow::anyhow!("log.filter: {error}"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if log.json { lines.json().init() } else { lines.init() }
+    if log.json {
+        lines.json().init();
+    } else {
+        lines.init();
+    }
     Ok(())
 }
 

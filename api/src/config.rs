@@ -146,7 +146,7 @@ impl Default for Translation {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Apertium {
-    /// The address of an APy server.
+    /// The address of an Apertium server.
     pub(crate) url: String,
     /// How long one translation may take.
     #[serde(deserialize_with = "duration::deserialize")]
@@ -248,7 +248,9 @@ impl Config {
                 return wrong(format!("{key} is shorter than one second"));
             }
         }
-        if let Some(tag) = self.translation.languages.iter().find(|tag| transtalk_core::translate::Language::new(tag).is_err()) {
+        if let Some(tag) =
+            self.translation.languages.iter().find(|tag| transtalk_core::translate::Language::new(tag).is_err())
+        {
             return wrong(format!("translation.languages: {tag:?} is not a language tag such as ko or en-us"));
         }
         if self.translation.languages.is_empty() || self.translation.chain.is_empty() {
@@ -257,7 +259,9 @@ impl Config {
         for origin in &self.http.cors_origins {
             let exact = url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
             if !exact {
-                return wrong(format!("http.cors_origins: {origin:?} is not an origin such as https://chat.example.com"));
+                return wrong(format!(
+                    "http.cors_origins: {origin:?} is not an origin such as https://chat.example.com"
+                ));
             }
         }
         let redirect = &self.auth.redirect_uri;
@@ -297,7 +301,8 @@ mod tests {
 
     #[test]
     fn lists_and_durations_are_read_in_both_spellings() {
-        let config = check("[http]\ncors_origins = \"http://a.example, https://b.example\"\n[auth]\naccess_ttl = 5").unwrap();
+        let config =
+            check("[http]\ncors_origins = \"http://a.example, https://b.example\"\n[auth]\naccess_ttl = 5").unwrap();
         assert_eq!(config.http.cors_origins, ["http://a.example", "https://b.example"]);
         assert_eq!(config.auth.access_ttl, Duration::from_secs(5));
     }

@@ -78,9 +78,15 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, millis) in
-            [("30m", 1_800_000), ("5s", 5_000), ("5", 5_000), ("250ms", 250), ("2h", 7_200_000), ("1 d", 86_400_000), ("0", 0)]
-        {
+        for (text, millis) in [
+            ("30m", 1_800_000),
+            ("5s", 5_000),
+            ("5", 5_000),
+            ("250ms", 250),
+            ("2h", 7_200_000),
+            ("1 d", 86_400_000),
+            ("0", 0),
+        ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for bad in ["", "m", "-1", "1.5s", "1 week", "99999999999999999999", "40000d"] {

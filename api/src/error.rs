@@ -16,11 +16,9 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as C;
     match code {
         C::Unauthorized | C::TokenExpired | C::SessionEnded => StatusCode::UNAUTHORIZED,
-        C::RefreshTokenReused
-        | C::OriginNotAllowed
-        | C::DevSignInClosed
-        | C::NotAMember
-        | C::DestinationRefused => StatusCode::FORBIDDEN,
+        C::RefreshTokenReused | C::OriginNotAllowed | C::DevSignInClosed | C::NotAMember | C::DestinationRefused => {
+            StatusCode::FORBIDDEN
+        }
         C::NotFound | C::RoomNotFound | C::RecipientNotFound => StatusCode::NOT_FOUND,
         C::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         C::TooLarge | C::FrameTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -104,7 +102,10 @@ impl ApiResponse for ApiError {
         MetaResponses {
             responses: vec![
                 response(400, "The request is not what is expected; `errorCode` says how."),
-                response(401, "No access token, or one that is expired or ended: refresh it. Never on the refresh itself."),
+                response(
+                    401,
+                    "No access token, or one that is expired or ended: refresh it. Never on the refresh itself.",
+                ),
                 response(403, "Not for this user."),
                 response(404, "There is no such thing."),
                 response(413, "The body is too large."),

@@ -57,8 +57,14 @@ pub(crate) fn allowed_methods(document: &Value, path: &str) -> Vec<String> {
 
 fn exact(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
-    let required: Vec<String> =
-        object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let required: Vec<String> = object
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, property) in properties.iter_mut() {
         if name == "errorCode" {

@@ -55,8 +55,9 @@ enum Store {
 pub(crate) async fn wire(config: &Config, address: SocketAddr) -> anyhow::Result<Wired> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    std::fs::create_dir_all(&config.storage.data)
-        .map_err(|error| anyhow::anyhow!("the data folder {} cannot be made: {error}", config.storage.data.display()))?;
+    std::fs::create_dir_all(&config.storage.data).map_err(|error| {
+        anyhow::anyhow!("the data folder {} cannot be made: {error}", config.storage.data.display())
+    })?;
     let keys = config.storage.data.join("keys.json");
     let signer = KeyFileSigner::open(&keys, &config.auth.issuer, &config.auth.issuer, entropy.as_ref())?;
     let store = open_store(config).await?;
@@ -190,7 +191,9 @@ fn translators(config: &Config) -> anyhow::Result<(Arc<dyn Translator>, String)>
         engines.push(match name.as_str() {
             "phrases" => Arc::new(Phrases::new()),
             "pseudo" => Arc::new(Pseudo),
-            "apertium" => Arc::new(Apertium::new(&config.translation.apertium.url, config.translation.apertium.timeout)?),
+            "apertium" => {
+                Arc::new(Apertium::new(&config.translation.apertium.url, config.translation.apertium.timeout)?)
+            }
             other => {
                 return Err(ConfigError::Meaning(format!(
                     "translation.chain: there is no engine {other:?}; there are apertium, phrases and pseudo"

@@ -8,6 +8,7 @@ pub(crate) enum Mutant {
     /// A refresh writes its row without comparing.
     NoCompareAndSwap,
     /// The RECEIPT goes out before the message is stored.
+    #[cfg(feature = "mutants")]
     EarlyReceipt,
 }
 

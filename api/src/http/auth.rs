@@ -21,6 +21,7 @@ pub(crate) struct AuthApi;
 /// The sign-in's cookie goes to these routes and nowhere else.
 const SIGN_IN_PATH: &str = "/api/v1/auth";
 
+#[expect(clippy::unused_async, reason = "every operation of a poem API is async")]
 #[OpenApi(tag = "Tag::Auth")]
 impl AuthApi {
     /// Where to sign in
@@ -52,10 +53,8 @@ impl AuthApi {
         let sign_in = caller.sign_in.as_deref();
         let done = complete_sign_in(&app.services, &code, state.as_deref(), sign_in, caller.device()).await?;
         tracing::info!(user = %done.user.id, "signed in");
-        let body = SignInResponse {
-            user: UserResponse::from(&done.user),
-            tokens: TokenResponse::new(&done.tokens.access),
-        };
+        let body =
+            SignInResponse { user: UserResponse::from(&done.user), tokens: TokenResponse::new(&done.tokens.access) };
         Ok(ok(&app, body)
             .header(SET_COOKIE, refresh_cookie(&app, &done.tokens))
             .header(SET_COOKIE, set_cookie(SIGN_IN_COOKIE, "", SIGN_IN_PATH, 0)))
@@ -68,8 +67,9 @@ impl AuthApi {
     #[oai(path = "/auth/refresh", method = "get", operation_id = "refresh")]
     async fn refresh(&self, app: Data<&Arc<App>>, caller: Caller) -> Answer<TokenResponse> {
         match refresh(&app.services, caller.refresh.as_deref(), &caller.address()).await {
-            Ok(tokens) => Ok(ok(&app, TokenResponse::new(&tokens.access))
-                .header(SET_COOKIE, refresh_cookie(&app, &tokens))),
+            Ok(tokens) => {
+                Ok(ok(&app, TokenResponse::new(&tokens.access)).header(SET_COOKIE, refresh_cookie(&app, &tokens)))
+            }
             Err(failure) if app.config.compat.legacy_200_errors => {
                 Ok(Response::new(Json(Envelope::refused(failure.code(), app.services.clock.now()))))
             }

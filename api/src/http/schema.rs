@@ -1,4 +1,5 @@
 //! The shapes of the wire contract. Every field is always there, null where there is nothing.
+#![expect(clippy::struct_field_names, reason = "the names are the first client's")]
 
 use poem_openapi::types::{ParseFromJSON, ToJSON, Type};
 use poem_openapi::{Object, Tags};

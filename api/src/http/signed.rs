@@ -10,13 +10,7 @@ use crate::error::ApiError;
 
 /// The access token, with or without `Bearer `. Read as a plain header, because the first client sends both spellings.
 #[derive(SecurityScheme)]
-#[oai(
-    ty = "api_key",
-    key_in = "header",
-    key_name = "Authorization",
-    rename = "accessToken",
-    checker = "check"
-)]
+#[oai(ty = "api_key", key_in = "header", key_name = "Authorization", rename = "accessToken", checker = "check")]
 pub(super) struct Signed(pub(super) Principal);
 
 async fn check(request: &Request, key: ApiKey) -> poem::Result<Principal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use poem::http::{StatusCode, header};
 use poem::web::{Data, Path, Query};
-use poem::{IntoResponse, Response, handler};
+use poem::{IntoResponse, Request, Response, handler};
 use serde::Deserialize;
 use transtalk_core::ErrorCode;
 use transtalk_core::ports::AuthorizationRequest;
@@ -63,7 +63,7 @@ pub(crate) fn livez() -> &'static str {
 
 /// The server takes requests: the store is open and what a crash left behind is done.
 #[handler]
-pub(crate) fn readyz(app: Data<&Arc<App>>) -> Response {
+pub(crate) fn readyz(Data(app): Data<&Arc<App>>) -> Response {
     if app.is_ready() {
         "ready\n".into_response()
     } else {
@@ -73,7 +73,7 @@ pub(crate) fn readyz(app: Data<&Arc<App>>) -> Response {
 
 /// The public keys of access tokens (RFC 7517 section 5).
 #[handler]
-pub(crate) fn jwks(app: Data<&Arc<App>>) -> Response {
+pub(crate) fn jwks(Data(app): Data<&Arc<App>>) -> Response {
     Response::builder().content_type("application/jwk-set+json").body(app.services.signer.jwks())
 }
 
@@ -99,12 +99,12 @@ pub(crate) struct Authorize {
 /// The development sign-in: choose who to be, and come back with a code. For browsers on this machine only, unless configured otherwise.
 #[handler]
 pub(crate) fn authorize(
-    app: Data<&Arc<App>>,
-    caller: Caller,
+    Data(app): Data<&Arc<App>>,
+    request: &Request,
     Query(query): Query<Authorize>,
 ) -> Result<Response, ApiError> {
     let Some(provider) = &app.sign_in_page else { return Err(ErrorCode::NotFound.into()) };
-    if !caller.is_local() && !app.config.auth.providers.dev.allow_remote {
+    if !Caller::of(request).is_local() && !app.config.auth.providers.dev.allow_remote {
         return Err(ErrorCode::DevSignInClosed.into());
     }
     if query.response_type != "code" || query.code_challenge_method != "S256" {

@@ -15,10 +15,13 @@ use futures_util::future::{Either, select};
 use super::Services;
 use super::deliver::{appended, published, serve};
 use super::rooms::push_entries;
+#[cfg(feature = "mutants")]
 use super::send_message::append;
 use super::translate_message::{Task, translate};
+use crate::chat::Message;
+#[cfg(feature = "mutants")]
+use crate::chat::NewMessage;
 use crate::chat::delivery::Need;
-use crate::chat::{Message, NewMessage};
 use crate::error::Failure;
 use crate::id::{RoomId, Seq, UserId};
 use crate::limits;
@@ -32,6 +35,7 @@ pub struct Pipeline {
     /// One for each lane and listener at most.
     needs: Queue<Need>,
     rooms: Queue<RoomId>,
+    #[cfg(feature = "mutants")]
     late: Queue<Vec<NewMessage>>,
     hold_changed: Queue<()>,
     state: Mutex<State>,
@@ -68,6 +72,7 @@ impl Default for Pipeline {
             tasks: Queue::bounded(limits::TRANSLATION_QUEUE_MAX),
             needs: Queue(sender, receiver),
             rooms: Queue::bounded(limits::FOLLOW_QUEUE_MAX),
+            #[cfg(feature = "mutants")]
             late: Queue::bounded(limits::FOLLOW_QUEUE_MAX),
             hold_changed: Queue::bounded(1),
             state: Mutex::default(),
@@ -82,6 +87,7 @@ impl Pipeline {
     }
 
     /// Only for the planted bug: stores what was acknowledged already.
+    #[cfg(feature = "mutants")]
     pub(super) fn store_later(&self, batch: Vec<NewMessage>) {
         let _ = self.late.0.try_send(batch);
     }
@@ -167,6 +173,7 @@ pub fn background(services: &Arc<Services>) -> Vec<Loop> {
         Box::pin(push_rooms(services.clone())),
         Box::pin(compare_heads(services.clone())),
         Box::pin(sweep(services.clone())),
+        #[cfg(feature = "mutants")]
         Box::pin(store_late(services.clone())),
     ];
     for _ in 0..limits::TRANSLATION_WORKERS {
@@ -294,6 +301,7 @@ async fn sweep(services: Arc<Services>) {
     }
 }
 
+#[cfg(feature = "mutants")]
 async fn store_late(services: Arc<Services>) {
     while let Ok(batch) = services.pipeline.late.1.recv().await {
         let _ = append(&services, batch).await;

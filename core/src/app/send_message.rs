@@ -52,6 +52,7 @@ pub async fn send_messages(services: &Services, sender: &Principal, drafts: &[Dr
             None => answers.push(Err(ErrorCode::RoomNotFound.into())),
         }
     }
+    #[cfg(feature = "mutants")]
     if planted(Mutant::EarlyReceipt) {
         services.pipeline.store_later(batch);
         return answers;

@@ -49,8 +49,7 @@ impl SignInCookie {
     pub fn encode(&self, signer: &dyn TokenSigner) -> String {
         let redirect_uri = URL_SAFE_NO_PAD.encode(&self.redirect_uri);
         let expires_at = self.expires_at.as_millis();
-        let fields =
-            format!("{}.{}.{}.{}.{redirect_uri}.{expires_at}", self.id, self.verifier, self.nonce, self.state);
+        let fields = format!("{}.{}.{}.{}.{redirect_uri}.{expires_at}", self.id, self.verifier, self.nonce, self.state);
         let code = signer.mac(MacPurpose::SignIn, fields.as_bytes());
         format!("{fields}.{}", URL_SAFE_NO_PAD.encode(code))
     }

@@ -2,7 +2,7 @@
 //!
 //! A doc comment here states a guarantee, never a technology. Absence is `Ok(None)`; an error means
 //! "could not answer". One method is one atomic act. The core mints ids and times; adapters keep and return them.
-//! The contract suites are in [`crate::contract`].
+//! The contract suites are in `contract`, behind the feature of that name.
 
 mod audit;
 mod bus;

@@ -192,7 +192,6 @@ impl Lane {
                 return self.settle(needs);
             }
         }
-        behind.seen.clear();
         for publication in replayed.messages {
             if behind.outbox.is_half_full() {
                 // The rest is read again when the reader has caught up: a replay is paced by its socket.
@@ -203,7 +202,12 @@ impl Lane {
             let mut encoder = Encoder::new(publication.clone());
             behind.outbox.push(encoder.frame(&listener.1));
             behind.cursor = Some(publication.message.seq);
-            behind.seen.insert(publication.message.seq, publication.message.revision);
+            if self.kind == LaneKind::Immediate {
+                behind.seen.insert(publication.message.seq, publication.message.revision);
+                if behind.seen.len() as u64 > limits::REPLAY_MAX {
+                    behind.seen.pop_first();
+                }
+            }
             self.encoded += 1;
             self.delivered += 1;
         }
@@ -241,7 +245,8 @@ impl Lane {
     fn update(&mut self, publication: &Arc<Publication>, encoder: &mut Encoder) {
         let (seq, revision) = (publication.message.seq, publication.message.revision);
         let known = self.recent.get(&seq).is_some_and(|recent| recent.message.revision >= revision);
-        if self.kind == LaneKind::Visible || known {
+        // The first state is no news: whoever is live has it, or began after it.
+        if self.kind == LaneKind::Visible || known || revision == Revision::default() {
             return;
         }
         self.remember(publication);

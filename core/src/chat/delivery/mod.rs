@@ -9,6 +9,8 @@ mod encoder;
 mod hub;
 mod lane;
 mod outbox;
+#[cfg(test)]
+mod tests;
 
 pub use hub::{Counters, Hub, Link, Need};
 pub use lane::LaneKind;

@@ -1,5 +1,7 @@
 //! The protocol's rules, by the numbers of the STOMP checklist.
 
+use std::fmt::Write;
+
 use super::*;
 
 struct Talk {
@@ -34,7 +36,7 @@ impl Talk {
                     self.asked.push((id, ask));
                     seen.push_str("ask");
                 }
-                Output::Close(code) => seen += &format!("close {}", code.code()),
+                Output::Close(code) => write!(seen, "close {}", code.code()).unwrap(),
             }
         }
         seen
