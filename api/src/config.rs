@@ -214,7 +214,7 @@ pub(crate) struct Flags {
 pub(crate) enum ConfigError {
     #[error("the configuration file {0} cannot be read: {1}")]
     Unreadable(PathBuf, std::io::Error),
-    #[error("the configuration is not valid: {0}")]
+    #[error("the configuration is not valid: {}", one_line(.0))]
     Invalid(Box<figment::Error>),
     #[error("the configuration is not valid: {0}")]
     Meaning(String),
@@ -270,6 +270,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The error without the lines that it quotes: they may hold a secret.
+fn one_line(error: &figment::Error) -> String {
+    let is_quotation = |line: &str| {
+        line.split_once('|').is_some_and(|(margin, _)| margin.bytes().all(|b| b.is_ascii_digit() || b == b' '))
+    };
+    let text = error.to_string().replace("`one of", "one of").replace("\"default.", "\"");
+    text.lines().filter(|line| !is_quotation(line)).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 fn readable(path: &Path) -> Result<(), ConfigError> {

@@ -39,6 +39,12 @@ pub(crate) fn text(yaml: bool) -> String {
     }
 }
 
+/// A page to read and try it, with everything in it: it loads nothing.
+pub(crate) fn page() -> String {
+    // The library's page holds the library's document; ours takes its place.
+    service().swagger_ui_html().replacen(&service().spec(), &text(false), 1)
+}
+
 /// The methods of the route that this path belongs to, for `Allow`.
 pub(crate) fn allowed_methods(document: &Value, path: &str) -> Vec<String> {
     let Some(path) = path.strip_prefix("/api/v1") else { return vec!["GET".to_owned()] };

@@ -31,7 +31,7 @@ pub(crate) fn endpoint(app: &Arc<App>) -> BoxEndpoint<'static, Response> {
         .at("/openapi.json", text("application/json", json))
         .at("/openapi.yaml", text("application/yaml", yaml))
         .at("/asyncapi.yaml", text("application/yaml", include_str!("../../openapi/asyncapi.yaml").to_owned()))
-        .nest("/docs", service().swagger_ui());
+        .at("/docs", text("text/html; charset=utf-8", openapi::page()));
     let clock = app.services.clock.clone();
     let panics = CatchPanic::new().with_handler(move |_| {
         tracing::error!("a handler panicked");

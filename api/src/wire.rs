@@ -69,11 +69,12 @@ pub(crate) async fn wire(config: &Config, address: SocketAddr) -> anyhow::Result
     let dev = Arc::new(dev);
     let identity: Arc<dyn IdentityProvider> = dev.clone();
     let sign_in_page: Arc<dyn AuthorizationEndpoint> = dev;
+    let remote = config.auth.providers.dev.allow_remote;
     let chosen = vec![
         ("storage", store.describe()),
         ("bus", "in this process".to_owned()),
         ("translation", engines),
-        ("sign-in", "dev (this machine only)".to_owned()),
+        ("sign-in", format!("dev ({})", if remote { "anybody, from anywhere" } else { "this machine only" })),
         ("keys", keys.display().to_string()),
     ];
     let ports = store.ports();

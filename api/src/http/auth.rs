@@ -1,6 +1,7 @@
 //! Signing in, refreshing, logging out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::http::header::SET_COOKIE;
 use poem::web::Data;
@@ -91,5 +92,6 @@ impl AuthApi {
 
 fn refresh_cookie(app: &App, tokens: &Tokens) -> String {
     let left = tokens.refresh_until.since(app.services.clock.now());
-    set_cookie(REFRESH_COOKIE, &tokens.refresh, "/", left.as_secs())
+    // Rounded up: a moment has passed since the token was made.
+    set_cookie(REFRESH_COOKIE, &tokens.refresh, "/", (left + Duration::from_millis(999)).as_secs())
 }

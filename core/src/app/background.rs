@@ -189,12 +189,17 @@ pub fn background(services: &Arc<Services>) -> Vec<Loop> {
 /// A server that starts does so before it calls itself ready.
 pub async fn recover(services: &Services) -> Result<(), Failure> {
     let now = services.clock.now();
+    let mut past: BTreeMap<RoomId, Seq> = BTreeMap::new();
     for message in services.messages.hidden(limits::SWEEP_MAX).await? {
         if now >= message.sent_at.plus(services.settings.hold) {
-            release(services, message.room, message.seq).await?;
+            let last = past.entry(message.room).or_default();
+            *last = message.seq.max(*last);
         } else {
             services.pipeline.hold(&message);
         }
+    }
+    for (room, seq) in past {
+        release(services, room, seq).await?;
     }
     for message in services.messages.pending(limits::SWEEP_MAX).await? {
         services.pipeline.enqueue(&message);

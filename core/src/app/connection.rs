@@ -112,7 +112,7 @@ impl Connection {
 
     /// Whether more bytes should be read: not while too much waits to be done, and not after the end.
     pub fn wants_bytes(&self) -> bool {
-        self.session.open_asks() < limits::PENDING_COMMANDS_MAX && !self.session.is_ended()
+        self.session.wants_bytes()
     }
 
     /// The next thing to run, if nothing is running.

@@ -19,11 +19,12 @@ pub(super) async fn published(services: &Services, messages: Vec<Message>) -> Re
         services.pipeline.shown(room, message.seq);
     }
     let publications = publications(services, messages).await?;
+    // First the store: whoever has seen the message finds its room at the top of the list. But nobody waits for a message because the list cannot be sorted.
+    let touched = services.rooms.touch(room, at).await;
     // What the bus loses is found by the comparison of heads.
     let _ = services.bus.publish(Event::Published(publications)).await;
-    services.rooms.touch(room, at).await?;
     services.pipeline.room_changed(room);
-    Ok(())
+    Ok(touched?)
 }
 
 /// This message was stored and is not yet visible.

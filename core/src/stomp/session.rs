@@ -148,6 +148,8 @@ enum Phase {
     Connected,
     /// CONNECT was refused; the ERROR goes out at this moment.
     Refusing(Monotonic, Bytes),
+    /// A frame was refused; the ERROR goes out when everything that came before it is answered.
+    Failing(Bytes),
     /// DISCONNECT came.
     Disconnecting(AskId),
     /// Over.
@@ -221,24 +223,21 @@ impl Session {
         let phase = match &self.phase {
             Phase::New | Phase::Connecting(_) => Some(self.began.plus(limits::CONNECT_DEADLINE)),
             Phase::Refusing(at, _) => Some(*at),
-            Phase::Connected | Phase::Disconnecting(_) => None,
+            Phase::Connected | Phase::Disconnecting(_) | Phase::Failing(_) => None,
             Phase::Ended => return None,
         };
         let frame = self.frame_since.map(|since| since.plus(limits::FRAME_DEADLINE));
-        [phase, frame, self.beat.send_by(self.last_sent), self.beat.dead_by(self.last_heard)]
-            .into_iter()
-            .flatten()
-            .min()
+        // A beat that is not due yet must not wake anybody.
+        let beat = self.is_beating().then_some(self.beat);
+        let send = beat.and_then(|beat| beat.send_by(self.last_sent));
+        let dead = beat.and_then(|beat| beat.dead_by(self.last_heard));
+        [phase, frame, send, dead].into_iter().flatten().min()
     }
 
-    /// How many questions wait for an answer.
-    pub fn open_asks(&self) -> usize {
-        self.receipts.len()
-    }
-
-    /// Whether it has nothing more to say.
-    pub fn is_ended(&self) -> bool {
-        matches!(self.phase, Phase::Ended)
+    /// Whether more bytes should be read: not while CONNECT is looked at, nor while too much waits for an answer, nor after the end.
+    pub fn wants_bytes(&self) -> bool {
+        let open = !matches!(self.phase, Phase::Connecting(_) | Phase::Ended);
+        open && self.receipts.len() < limits::PENDING_COMMANDS_MAX
     }
 
     fn bytes(&mut self, now: Monotonic, bytes: &[u8]) {
@@ -247,12 +246,17 @@ impl Session {
             return;
         }
         self.decoder.push(bytes);
-        loop {
+        self.decode(now);
+    }
+
+    /// Takes in the frames that are complete. Those that came behind CONNECT wait until it is answered.
+    fn decode(&mut self, now: Monotonic) {
+        while !matches!(self.phase, Phase::Connecting(_)) {
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => {
                     self.frame_since = None;
                     if let Err(refusal) = self.frame(&frame) {
-                        return self.refuse(now, refusal, frame.header("receipt"));
+                        return self.refuse_in_turn(now, refusal, frame.header("receipt"));
                     }
                     if matches!(self.phase, Phase::Disconnecting(_)) {
                         // "Clients MUST NOT send any more frames after the DISCONNECT frame is sent."
@@ -263,7 +267,7 @@ impl Session {
                 Err(error) => {
                     let code =
                         if error == FrameError::TooLarge { ErrorCode::FrameTooLarge } else { ErrorCode::BadFrame };
-                    return self.refuse(now, Refusal(code, frame_error(error)), None);
+                    return self.refuse_in_turn(now, Refusal(code, frame_error(error)), None);
                 }
             }
         }
@@ -276,12 +280,15 @@ impl Session {
             (Phase::New, _) => Err(Refusal(ErrorCode::UnexpectedFrame, "the first frame has to be CONNECT")),
             (_, Command::Connect | Command::Stomp) => Err(Refusal(ErrorCode::UnexpectedFrame, "CONNECT came twice")),
             (Phase::Connected, command) => self.connected_frame(frame, command),
-            // A client that does not wait for CONNECTED is told so; nothing it sent is done.
-            _ => Err(Refusal(ErrorCode::UnexpectedFrame, "wait for CONNECTED")),
+            // No frame is taken in while CONNECT is looked at, nor after the end.
+            _ => Err(Refusal(ErrorCode::UnexpectedFrame, "this frame may not come now")),
         }
     }
 
     fn connect(&mut self, frame: &Frame) -> Result<(), Refusal> {
+        // From here on a refusal is one of CONNECT, and held back.
+        let id = AskId(self.next_ask);
+        self.phase = Phase::Connecting(id);
         // "accept-version: The versions of the STOMP protocol the client supports."
         let offered = frame.header("accept-version").unwrap_or("1.0");
         if !offered.split(',').any(|version| version.trim() == Version::V1_2.as_str()) {
@@ -292,8 +299,7 @@ impl Session {
         // The header's name is that of HTTP; clients spell it in either case.
         let authorization =
             ["Authorization", "authorization"].iter().find_map(|name| frame.header(name)).map(str::to_owned);
-        let id = self.ask(Ask::Authenticate { authorization }, None);
-        self.phase = Phase::Connecting(id);
+        self.ask(Ask::Authenticate { authorization }, None);
         Ok(())
     }
 
@@ -394,6 +400,7 @@ impl Session {
                         format!("{},{}", millis(limits::HEART_BEAT_SEND), millis(limits::HEART_BEAT_RECEIVE)),
                     );
                 self.put(&connected);
+                self.decode(now);
             }
             (phase, Reply::Done) => {
                 let last = matches!(phase, Phase::Disconnecting(asked) if *asked == id);
@@ -403,24 +410,36 @@ impl Session {
                 if last {
                     self.end(CloseCode::Normal);
                 }
+                self.fail();
             }
         }
     }
 
-    /// "The server MAY send ERROR frames if something goes wrong. In this case, it MUST then close the connection just after sending the ERROR frame."
-    fn refuse(&mut self, now: Monotonic, Refusal(code, message): Refusal, receipt: Option<&str>) {
-        let mut error = Frame::new(Command::Error).with("code", code.as_str()).with("message", message);
-        if code == ErrorCode::NoCommonVersion {
-            error = error.with("version", Version::V1_2.as_str());
-        }
-        if let Some(receipt) = receipt {
-            error = error.with("receipt-id", receipt);
-        }
-        let error = error.with("content-type", "text/plain").with_body(message.to_owned());
-        if matches!(self.phase, Phase::Connecting(_)) && !self.settings.error_delay.is_zero() {
-            self.phase = Phase::Refusing(now.plus(self.settings.error_delay), encode(&error, Version::V1_2));
+    /// What came before the refused frame is answered before it.
+    fn refuse_in_turn(&mut self, now: Monotonic, refusal: Refusal, receipt: Option<&str>) {
+        if matches!(self.phase, Phase::Connected) {
+            self.frame_since = None;
+            self.phase = Phase::Failing(error_frame(&refusal, receipt));
+            self.fail();
         } else {
-            self.put(&error);
+            self.refuse(now, refusal, receipt);
+        }
+    }
+
+    fn fail(&mut self) {
+        if let (Phase::Failing(error), true) = (&self.phase, self.receipts.is_empty()) {
+            self.outputs.push_back(Output::Send(error.clone()));
+            self.end(CloseCode::Refused);
+        }
+    }
+
+    /// "The server MAY send ERROR frames if something goes wrong. In this case, it MUST then close the connection just after sending the ERROR frame."
+    fn refuse(&mut self, now: Monotonic, refusal: Refusal, receipt: Option<&str>) {
+        let error = error_frame(&refusal, receipt);
+        if matches!(self.phase, Phase::Connecting(_)) && !self.settings.error_delay.is_zero() {
+            self.phase = Phase::Refusing(now.plus(self.settings.error_delay), error);
+        } else {
+            self.outputs.push_back(Output::Send(error));
             self.end(CloseCode::Refused);
         }
     }
@@ -433,6 +452,11 @@ impl Session {
         self.phase = Phase::Ended;
         self.frame_since = None;
         self.outputs.push_back(Output::Close(code));
+    }
+
+    /// Whether both sides owe each other a sign of life.
+    fn is_beating(&self) -> bool {
+        matches!(self.phase, Phase::Connected | Phase::Disconnecting(_) | Phase::Failing(_))
     }
 
     fn tick(&mut self, now: Monotonic) {
@@ -452,7 +476,7 @@ impl Session {
         if past(self.frame_since.map(|since| since.plus(limits::FRAME_DEADLINE))) {
             return self.refuse(now, Refusal(ErrorCode::BadFrame, "a frame was begun and not ended with NUL"), None);
         }
-        if !matches!(self.phase, Phase::Connected | Phase::Disconnecting(_)) {
+        if !self.is_beating() {
             return;
         }
         if past(self.beat.dead_by(self.last_heard)) {
@@ -463,6 +487,17 @@ impl Session {
             self.outputs.push_back(Output::Send(Bytes::from_static(b"\n")));
         }
     }
+}
+
+fn error_frame(Refusal(code, message): &Refusal, receipt: Option<&str>) -> Bytes {
+    let mut error = Frame::new(Command::Error).with("code", code.as_str()).with("message", *message);
+    if *code == ErrorCode::NoCommonVersion {
+        error = error.with("version", Version::V1_2.as_str());
+    }
+    if let Some(receipt) = receipt {
+        error = error.with("receipt-id", receipt);
+    }
+    encode(&error.with("content-type", "text/plain").with_body((*message).to_owned()), Version::V1_2)
 }
 
 fn destination(frame: &Frame) -> Result<Destination, Refusal> {

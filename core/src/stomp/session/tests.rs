@@ -71,9 +71,21 @@ fn stomp_21_and_22_the_first_frame_is_connect_or_stomp_and_comes_once() {
 }
 
 #[test]
+fn frames_that_come_behind_connect_wait_for_its_answer() {
+    let mut talk = Talk::new();
+    let both = "CONNECT\naccept-version:1.2\n\n\0SUBSCRIBE\nid:a\ndestination:/topic/chat/1\n\n\0";
+    assert_eq!(talk.says(both), "ask");
+    assert!(!talk.session.wants_bytes());
+    let seen = talk.answer(Reply::Done);
+    assert!(seen.starts_with("CONNECTED\n") && seen.ends_with("ask"), "{seen}");
+}
+
+#[test]
 fn stomp_23_and_24_only_a_common_version_connects() {
     for versions in ["1.0", "1.1", "2.0", "1.20", ""] {
-        let seen = Talk::new().says(&format!("CONNECT\naccept-version:{versions}\n\n\0"));
+        let mut talk = Talk::new();
+        assert_eq!(talk.says(&format!("CONNECT\naccept-version:{versions}\n\n\0")), "");
+        let seen = talk.at(3_000);
         refused(&seen, "NO_COMMON_VERSION");
         assert!(seen.contains("\nversion:1.2\n"));
     }
@@ -192,9 +204,33 @@ fn stomp_57_and_58_disconnect_is_answered_and_nothing_after_it_is_done() {
 #[test]
 fn stomp_62_nothing_follows_an_error() {
     let mut talk = Talk::connected("0,0");
-    talk.says("SEND\ndestination:/app/chat/1\nreceipt:1\n\n{}\0");
     refused(&talk.says("NONSENSE\n\n\0"), "BAD_FRAME");
-    assert_eq!(talk.answer(Reply::Done), "");
     assert_eq!(talk.says("SEND\ndestination:/app/chat/1\n\n{}\0"), "");
     assert_eq!(talk.session.next_deadline(), None);
+}
+
+#[test]
+fn a_frame_that_is_refused_waits_for_the_answers_to_those_before_it() {
+    let mut talk = Talk::connected("0,10000");
+    let send = "SEND\ndestination:/app/chat/1\nreceipt:1\n\n{}\0";
+    assert_eq!(talk.says(&format!("{send}{send}NONSENSE\n\n\0{send}")), "askask");
+    assert_eq!(talk.says(send), "");
+    assert_eq!(talk.answer(Reply::Done), "RECEIPT\nreceipt-id:1\n\n\0");
+    assert_eq!(talk.at(10_000), "\n");
+    let seen = talk.answer(Reply::Done);
+    refused(seen.strip_prefix("RECEIPT\nreceipt-id:1\n\n\0").unwrap_or_default(), "BAD_FRAME");
+    assert_eq!(talk.says(send), "");
+    // Of two refusals the one that came first is told.
+    let mut talk = Talk::connected("0,0");
+    talk.says(&format!("{send}NONSENSE\n\n\0"));
+    refused(&talk.answer(Reply::Refused(ErrorCode::NotAMember)), "NOT_A_MEMBER");
+}
+
+#[test]
+fn a_refused_connect_owes_no_heart_beat() {
+    let settings = SessionSettings { error_delay: Duration::from_secs(60), ..SessionSettings::default() };
+    let mut talk = Talk { session: Session::new(Monotonic::from_millis(0), settings), now: 0, asked: Vec::new() };
+    talk.says("CONNECT\naccept-version:1.2\nheart-beat:1000,1000\n\n\0");
+    talk.answer(Reply::Refused(ErrorCode::Unauthorized));
+    assert_eq!(talk.session.next_deadline(), Some(Monotonic::from_millis(60_000)));
 }
