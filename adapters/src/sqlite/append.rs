@@ -94,9 +94,8 @@ impl Stage {
             };
             match repeated {
                 Some(text) if *text != new.text => return Err(MessagesError::IdReused { index }),
-                Some(_) => {}
                 None if self.ids.contains(&new.id) || !ids.insert(new.id) => return Err(SqliteError::IdTaken.into()),
-                None => {}
+                Some(_) | None => {}
             }
         }
         self.ids.append(&mut ids);

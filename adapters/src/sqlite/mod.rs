@@ -43,7 +43,7 @@ const LOG_PAGES: &str = "8192";
 /// The log file is cut back to this many bytes when it is folded into the database.
 const LOG_BYTES_KEPT: &str = "67108864";
 /// Kibibytes of pages that the writer keeps in memory, written as SQLite wants it.
-const WRITER_CACHE: &str = "-16384";
+const WRITER_CACHE: &str = "-32768";
 
 /// Whether an answer waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -20,6 +20,9 @@ const BATCH_MAX: usize = 512;
 /// Acts that wait; beyond it, whoever writes waits for a place.
 const QUEUE_MAX: usize = 4_096;
 
+/// Turns that the writer gives to those who come, before it goes on.
+const GATHER_MAX: usize = 8;
+
 /// A future that an act is made of.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -175,6 +178,7 @@ impl Writer {
                     command => command.answer(outcome.as_ref().copied()),
                 }
             }
+            gather(&queue).await;
         }
         // The last connection to close folds the log back into the file, which a reader cannot.
         self.readers.close().await;
@@ -218,6 +222,18 @@ impl Writer {
             && let Err(error) = work.connection.close().await
         {
             tracing::warn!(%error, "the database file was not closed cleanly");
+        }
+    }
+}
+
+/// Lets those who were just answered come again, as long as more of them come: they share the next sync instead of
+/// waiting for it. It takes microseconds, and no time at all where nobody comes.
+async fn gather(queue: &mpsc::Receiver<Command>) {
+    for _ in 0..GATHER_MAX {
+        let before = queue.len();
+        tokio::task::yield_now().await;
+        if queue.len() == before {
+            break;
         }
     }
 }

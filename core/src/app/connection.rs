@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::authenticate::{Principal, authenticate};
+use super::deliver::head;
 use super::read::{member, read, typing};
 use super::send_message::{Draft, send_messages};
 use super::{Services, mark_read};
@@ -179,6 +180,8 @@ impl Connection {
                 Output::Send(bytes) => self.outbox.push(bytes),
                 Output::Ask(id, ask) => self.questions.push_back((id, ask)),
                 Output::Close(code) => {
+                    // What waits behind the end must not be done: it will come again, behind what was not done (invariant C6).
+                    self.questions.clear();
                     // Nothing is delivered behind an ERROR (invariant S4).
                     self.services.hub.disconnect(self.id);
                     self.outbox.close(code);
@@ -273,7 +276,11 @@ async fn start(
         services.audit.append(&denied).await?;
     }
     allowed?;
-    services.pipeline.need(services.hub.subscribe(connection, subscribe));
+    let head = match subscribe.destination {
+        Destination::Room(room) if !services.hub.has_place(subscribe) => Some(head(services, room).await?),
+        _ => None,
+    };
+    services.pipeline.need(services.hub.subscribe_from(connection, subscribe, head.as_ref()));
     Ok(())
 }
 

@@ -73,7 +73,8 @@ pub(super) async fn serve(services: &Services, need: &Need) -> Result<Vec<Need>,
     })
 }
 
-async fn head(services: &Services, room: RoomId) -> Result<Head, Failure> {
+/// How far a room has come.
+pub(super) async fn head(services: &Services, room: RoomId) -> Result<Head, Failure> {
     let heads = services.messages.heads(&[room]).await?;
     let none = Head { room, head: Seq::ZERO, published: Seq::ZERO, last: None, changed_at: services.clock.now() };
     Ok(heads.into_iter().next().unwrap_or(none))

@@ -79,6 +79,12 @@ pub(super) async fn append(services: &Services, batch: Vec<NewMessage>) -> Vec<R
         Err(MessagesError::IdReused { .. }) => {
             let mut answers = Vec::with_capacity(batch.len());
             for message in batch {
+                // What cannot be stored now comes again, and nothing may overtake it (invariant C6).
+                if let Some(Err(failure @ Failure::Unavailable { .. })) = answers.last() {
+                    let failure = again(failure);
+                    answers.push(Err(failure));
+                    continue;
+                }
                 answers.push(match services.messages.append(&[message]).await {
                     Ok(appended) => {
                         follow(services, appended);
@@ -126,8 +132,9 @@ fn compose(services: &Services, sender: UserId, audience: &Audience, draft: &Dra
     let text = Text::new(&body.content.ok_or(ErrorCode::EmptyMessage)?)?;
     let source = detect(text.as_str(), &services.settings.languages, audience.sender_reads.as_ref());
     let plan = plan(source.as_ref(), &audience.room.language, &audience.others_read, audience.sender_reads.as_ref());
+    let now = services.clock.now();
     Ok(NewMessage {
-        id: MessageId::mint(services.entropy.as_ref()),
+        id: MessageId::mint(now, services.entropy.as_ref()),
         room: audience.room.id,
         sender,
         client_id: draft.client_id.clone(),
@@ -135,7 +142,7 @@ fn compose(services: &Services, sender: UserId, audience: &Audience, draft: &Dra
         source,
         shown: plan.shown,
         translations: plan.translations,
-        sent_at: services.clock.now(),
+        sent_at: now,
     })
 }
 

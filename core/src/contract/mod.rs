@@ -135,6 +135,11 @@ impl Entropy for Numbers {
 /// How many callers race in a law about concurrency.
 const RACERS: usize = 8;
 
+/// A message id that nobody has.
+fn message_id() -> MessageId {
+    MessageId::mint(Timestamp::from_millis(Numbers::next()), &Numbers)
+}
+
 /// A user id that nobody has.
 fn user_id() -> UserId {
     UserId::mint(&Numbers)
@@ -203,7 +208,7 @@ fn room_of(one: UserId, other: UserId, tag: &str, opened_at: Timestamp) -> Room 
 /// A message for which nothing is to be translated.
 fn settled(room: RoomId, sender: UserId, text: &str) -> NewMessage {
     NewMessage {
-        id: MessageId::mint(&Numbers),
+        id: message_id(),
         room,
         sender,
         client_id: None,

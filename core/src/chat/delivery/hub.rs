@@ -122,12 +122,26 @@ impl Hub {
         }
     }
 
+    /// Whether this subscription has a place to begin: the client named one, or others listen already. If not, the store
+    /// has to be asked for the head **before** [`subscribe_from`](Self::subscribe_from) and the RECEIPT, or what is said
+    /// between the RECEIPT and the first reading would be missed (invariant C9).
+    pub fn has_place(&self, subscribe: &Subscribe) -> bool {
+        let Destination::Room(room) = subscribe.destination else { return true };
+        subscribe.last_seq.is_some()
+            || self.lock().lanes.get(&(room, lane_kind(subscribe))).is_some_and(Lane::is_placed)
+    }
+
     /// A subscription that was allowed. Answers with what has to be read for it.
     pub fn subscribe(&self, connection: ConnectionId, subscribe: &Subscribe) -> Vec<Need> {
+        self.subscribe_from(connection, subscribe, None)
+    }
+
+    /// The same; `head` is how far the store had come, for one that has no place.
+    pub fn subscribe_from(&self, connection: ConnectionId, subscribe: &Subscribe, head: Option<&Head>) -> Vec<Need> {
         let mut state = self.lock();
         let Some(registered) = state.links.get_mut(&connection) else { return Vec::new() };
         let (user, outbox) = (registered.link.user, registered.link.outbox.clone());
-        let lane = if subscribe.immediate { LaneKind::Immediate } else { LaneKind::Visible };
+        let lane = lane_kind(subscribe);
         let topic = match &subscribe.destination {
             Destination::Room(room) => Topic::Lane(*room, lane),
             Destination::RoomEvents(room) => Topic::Plain(PlainTopic::Events(*room)),
@@ -144,7 +158,8 @@ impl Hub {
                 Vec::new()
             }
             Topic::Lane(room, kind) => state.on_lane(room, kind, true, |lane, needs| {
-                lane.join(listener, outbox, subscribe.last_seq, needs);
+                let head = head.map(|head| lane_head(kind, head));
+                lane.join(listener, outbox, (subscribe.last_seq, head), needs);
             }),
         }
     }
@@ -341,6 +356,10 @@ impl State {
             }
         }
     }
+}
+
+fn lane_kind(subscribe: &Subscribe) -> LaneKind {
+    if subscribe.immediate { LaneKind::Immediate } else { LaneKind::Visible }
 }
 
 fn lane_head(kind: LaneKind, head: &Head) -> Seq {

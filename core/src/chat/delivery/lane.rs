@@ -100,15 +100,21 @@ impl Lane {
         self.live.is_empty() && self.behind.is_empty()
     }
 
-    /// A new listener, with what it says it has.
+    /// Whether a listener who did not say where to begin would begin at once.
+    pub(super) fn is_placed(&self) -> bool {
+        self.position.is_some()
+    }
+
+    /// A new listener, with what it says it has, or else where the store stood when it asked.
     pub(super) fn join(
         &mut self,
         listener: Listener,
         outbox: Arc<Outbox>,
-        last: Option<Seq>,
+        (last, head): (Option<Seq>, Option<Seq>),
         needs: &mut Vec<LaneNeed>,
     ) {
-        let behind = Behind { outbox, cursor: last, claimed: last.is_some(), reading: false, seen: BTreeMap::new() };
+        let behind =
+            Behind { outbox, cursor: last.or(head), claimed: last.is_some(), reading: false, seen: BTreeMap::new() };
         self.behind.insert(listener, behind);
         if self.position.is_none() && !self.reading {
             self.reading = true;

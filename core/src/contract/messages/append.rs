@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 
 use super::{append_new, append_one, head, numbers, visible};
 use crate::chat::{Message, NewMessage, Text, Translation};
-use crate::contract::{Numbers, RACERS, at, language, named, pending, room_id, settled, translated, user_id};
-use crate::id::{MessageId, Seq};
+use crate::contract::{RACERS, at, language, message_id, named, pending, room_id, settled, translated, user_id};
+use crate::id::Seq;
 use crate::limits;
 use crate::ports::{Appended, Messages, MessagesError};
 
@@ -95,7 +95,7 @@ pub async fn a_message_that_was_not_stored_is_not_found(messages: &dyn Messages)
     for (room, seq) in [(room, 0), (room, 2), (room_id(), 1)] {
         assert_eq!(messages.find(room, Seq(seq)).await.unwrap(), None);
     }
-    assert_eq!(messages.find_by_id(MessageId::mint(&Numbers)).await.unwrap(), None);
+    assert_eq!(messages.find_by_id(message_id()).await.unwrap(), None);
 }
 
 pub async fn a_text_is_kept_byte_for_byte(messages: &dyn Messages) {

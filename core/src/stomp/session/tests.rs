@@ -172,6 +172,7 @@ fn stomp_38_to_44_a_subscription_has_an_id_of_its_own() {
     ] {
         let mut talk = Talk::connected("0,0");
         talk.says("SUBSCRIBE\nid:b\ndestination:/topic/chat/1\n\n\0");
+        talk.answer(Reply::Done);
         refused(&talk.says(frame), code);
     }
 }
