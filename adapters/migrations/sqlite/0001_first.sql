@@ -72,13 +72,13 @@ create table messages (
 ) strict;
 
 -- Every index costs an append one page more to write, and that is most of what an append costs: so there is none for
--- counting unread messages, which are the newest of their room and found by their place.
+-- counting unread messages, which are the newest of their room and found by their place, and none by time, which is
+-- the order of the rows themselves.
 create unique index messages_id on messages (id);
 create unique index messages_place on messages (room, seq);
 -- Clients count or use the time, so those of a room who write at once meet on one page; the sender comes last.
 create unique index messages_client_id on messages (room, client_id, sender) where client_id is not null;
 create index messages_pending on messages (sent_at, room, seq) where settled = 0;
-create index messages_sent_at on messages (sent_at);
 
 create table sessions (
     id text not null primary key,

@@ -320,9 +320,12 @@ async fn between(
 
 async fn purge(work: &mut Work, before: Timestamp, limit: u32) -> Result<u64, SqliteError> {
     let done = sqlx::query(
+        // Rows lie in the order in which they came, so only what is old is walked over, up to the first that is not.
         "delete from messages where position in (
-             select position from messages join room_heads on room_heads.room = messages.room
-             where sent_at < ?1 and seq <= published order by sent_at limit ?2)",
+             select position from messages cross join room_heads on room_heads.room = messages.room
+             where position < coalesce((select position from messages where sent_at >= ?1 order by position limit 1),
+                                       9223372036854775807)
+             and seq <= published order by position limit ?2)",
     )
     .bind(millis(before))
     .bind(limit)

@@ -35,11 +35,13 @@ use writer::{Queue, Work};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
+/// Small pages: an append changes a little in several places of the indexes, and each is written as a whole page.
+const PAGE_BYTES: u32 = 2_048;
 /// How long a connection waits for another process that has locked the file, and a reader for a free connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Pages in the log before it is folded into the database. Batches write the same index pages again and again, and
 /// each is folded once: at SQLite's own 1,000 pages nearly every batch would wait for that.
-const LOG_PAGES: &str = "8192";
+const LOG_PAGES: &str = "16384";
 /// The log file is cut back to this many bytes when it is folded into the database.
 const LOG_BYTES_KEPT: &str = "67108864";
 /// Kibibytes of pages that the writer keeps in memory, written as SQLite wants it.
@@ -145,6 +147,7 @@ fn writer_options(path: &Path, synchronous: Synchronous) -> SqliteConnectOptions
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
+        .page_size(PAGE_BYTES)
         .foreign_keys(true)
         .pragma("wal_autocheckpoint", LOG_PAGES)
         .pragma("journal_size_limit", LOG_BYTES_KEPT)
