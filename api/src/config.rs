@@ -277,7 +277,7 @@ fn one_line(error: &figment::Error) -> String {
     let is_quotation = |line: &str| {
         line.split_once('|').is_some_and(|(margin, _)| margin.bytes().all(|b| b.is_ascii_digit() || b == b' '))
     };
-    let text = error.to_string().replace("`one of", "one of").replace("\"default.", "\"");
+    let text = error.to_string().replace("`one of", "one of").replace("``", "`").replace("\"default.", "\"");
     text.lines().filter(|line| !is_quotation(line)).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 

@@ -1,12 +1,14 @@
 //! Which address leads where, and the layers around all of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::endpoint::BoxEndpoint;
-use poem::error::{NotFoundError, SizedLimitError};
+use poem::error::{NotFoundError, ReadBodyError, SizedLimitError};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::middleware::CatchPanic;
-use poem::{Endpoint, EndpointExt, IntoResponse, Middleware, Request, Response, Result, Route, get};
+use poem::{Body, Endpoint, EndpointExt, IntoResponse, Middleware, Request, Response, Result, Route, get};
+use tokio::io::AsyncReadExt;
 use transtalk_core::{ErrorCode, limits};
 
 use crate::app::App;
@@ -98,7 +100,7 @@ impl ApiError {
     }
 }
 
-/// No body is read beyond the limit, whether it says its length or not.
+/// A body is read before its request is looked at, whether it says its length or not, and not beyond the limit.
 struct BodyLimit;
 
 impl<E: Endpoint> Middleware<E> for BodyLimit {
@@ -115,13 +117,10 @@ impl<E: Endpoint> Endpoint for BodyLimitEndpoint<E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> Result<E::Output> {
-        let length = request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        if length.is_some_and(|length| length > limits::HTTP_BODY_BYTES_MAX as u64) {
-            return Err(SizedLimitError::PayloadTooLarge.into());
-        }
-        if request.headers().contains_key(header::TRANSFER_ENCODING) {
-            let bytes = request.take_body().into_bytes_limit(limits::HTTP_BODY_BYTES_MAX).await?;
-            request.set_body(bytes);
+        let says_so = |name| request.headers().contains_key(name);
+        if says_so(header::CONTENT_LENGTH) || says_so(header::TRANSFER_ENCODING) {
+            let body = read(request.take_body()).await?;
+            request.set_body(body);
         }
         if request.uri().path().len() > limits::OAUTH_PARAMETER_BYTES_MAX {
             return Err(NotFoundError.into());
@@ -129,3 +128,24 @@ impl<E: Endpoint> Endpoint for BodyLimitEndpoint<E> {
         self.0.call(request).await
     }
 }
+
+/// A connection that is closed with something unread is reset, and its client may never see the answer: so what is too much is read, too,
+/// and thrown away, unless that takes too long.
+async fn read(body: Body) -> Result<Vec<u8>> {
+    let mut reader = body.into_async_read();
+    let mut bytes = Vec::new();
+    let limit = limits::HTTP_BODY_BYTES_MAX as u64;
+    (&mut reader).take(limit + 1).read_to_end(&mut bytes).await.map_err(ReadBodyError::Io)?;
+    if bytes.len() > limits::HTTP_BODY_BYTES_MAX {
+        let (mut rest, mut nowhere) = (reader.take(DISCARD_BYTES_MAX), tokio::io::sink());
+        // Whether it ended well or not, the answer is the same.
+        let _ = tokio::time::timeout(DISCARD_TIMEOUT, tokio::io::copy(&mut rest, &mut nowhere)).await;
+        return Err(SizedLimitError::PayloadTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// A body beyond the limit is read this far.
+const DISCARD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// And for so long.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);

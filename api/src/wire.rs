@@ -193,7 +193,9 @@ fn translators(config: &Config) -> anyhow::Result<(Arc<dyn Translator>, String)>
             "phrases" => Arc::new(Phrases::new()),
             "pseudo" => Arc::new(Pseudo),
             "apertium" => {
-                Arc::new(Apertium::new(&config.translation.apertium.url, config.translation.apertium.timeout)?)
+                let settings = &config.translation.apertium;
+                let engine = Apertium::new(&settings.url, settings.timeout);
+                Arc::new(engine.map_err(|error| ConfigError::Meaning(format!("translation.apertium.url: {error}")))?)
             }
             other => {
                 return Err(ConfigError::Meaning(format!(

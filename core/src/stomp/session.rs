@@ -175,6 +175,7 @@ pub struct Session {
 }
 
 /// A refusal on its way into an ERROR frame.
+#[derive(Clone, Copy)]
 struct Refusal(ErrorCode, &'static str);
 
 impl From<ErrorCode> for Refusal {
@@ -419,7 +420,7 @@ impl Session {
     fn refuse_in_turn(&mut self, now: Monotonic, refusal: Refusal, receipt: Option<&str>) {
         if matches!(self.phase, Phase::Connected) {
             self.frame_since = None;
-            self.phase = Phase::Failing(error_frame(&refusal, receipt));
+            self.phase = Phase::Failing(error_frame(refusal, receipt));
             self.fail();
         } else {
             self.refuse(now, refusal, receipt);
@@ -435,7 +436,7 @@ impl Session {
 
     /// "The server MAY send ERROR frames if something goes wrong. In this case, it MUST then close the connection just after sending the ERROR frame."
     fn refuse(&mut self, now: Monotonic, refusal: Refusal, receipt: Option<&str>) {
-        let error = error_frame(&refusal, receipt);
+        let error = error_frame(refusal, receipt);
         if matches!(self.phase, Phase::Connecting(_)) && !self.settings.error_delay.is_zero() {
             self.phase = Phase::Refusing(now.plus(self.settings.error_delay), error);
         } else {
@@ -489,15 +490,15 @@ impl Session {
     }
 }
 
-fn error_frame(Refusal(code, message): &Refusal, receipt: Option<&str>) -> Bytes {
-    let mut error = Frame::new(Command::Error).with("code", code.as_str()).with("message", *message);
-    if *code == ErrorCode::NoCommonVersion {
+fn error_frame(Refusal(code, message): Refusal, receipt: Option<&str>) -> Bytes {
+    let mut error = Frame::new(Command::Error).with("code", code.as_str()).with("message", message);
+    if code == ErrorCode::NoCommonVersion {
         error = error.with("version", Version::V1_2.as_str());
     }
     if let Some(receipt) = receipt {
         error = error.with("receipt-id", receipt);
     }
-    encode(&error.with("content-type", "text/plain").with_body((*message).to_owned()), Version::V1_2)
+    encode(&error.with("content-type", "text/plain").with_body(message), Version::V1_2)
 }
 
 fn destination(frame: &Frame) -> Result<Destination, Refusal> {

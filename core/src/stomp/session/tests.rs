@@ -229,7 +229,7 @@ fn a_frame_that_is_refused_waits_for_the_answers_to_those_before_it() {
 
 #[test]
 fn a_refused_connect_owes_no_heart_beat() {
-    let settings = SessionSettings { error_delay: Duration::from_secs(60), ..SessionSettings::default() };
+    let settings = SessionSettings { error_delay: Duration::from_mins(1), ..SessionSettings::default() };
     let mut talk = Talk { session: Session::new(Monotonic::from_millis(0), settings), now: 0, asked: Vec::new() };
     talk.says("CONNECT\naccept-version:1.2\nheart-beat:1000,1000\n\n\0");
     talk.answer(Reply::Refused(ErrorCode::Unauthorized));
