@@ -4,7 +4,7 @@
 //
 // The server is a fresh one: its rooms are empty. `phrases` wants the default translators, `apertium` wants Apertium first.
 // Prints a line `ok ...` for each thing that holds, and leaves with 1 at the first that does not. OUT_DIR gets the pictures.
-// With --restart it prints `please restart` and waits for a line `restarted` on its standard input.
+// With --restart it prints `please stop`, later `please start`, and then waits for a line `started` on its standard input.
 // Nothing here sleeps: every wait is for a condition, and has a limit.
 
 import assert from 'node:assert/strict';
@@ -199,12 +199,13 @@ async function reconnect(alice, bob, roomAddress) {
   await quietly(async () => {
     await alice.getByTestId('content').fill('Nice to meet you');
     const away = [alice, bob].map((page) => page.locator('[data-testid=connection]:not([data-state=connected])').waitFor());
-    console.log('please restart');
+    console.log('please stop');
     await Promise.all(away);
     await alice.getByTestId('content').press('Enter');
     await message(alice, { original: 'Nice to meet you', status: 'PENDING' });
     await fits(bob);
-    await line('restarted');
+    console.log('please start');
+    await line('started');
     await Promise.all([connected(alice), connected(bob)]);
     await message(bob, { original: 'Nice to meet you', translation: /[가-힣]/ });
     await message(alice, { original: 'Nice to meet you', translation: /[가-힣]/ });

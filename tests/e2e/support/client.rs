@@ -1,6 +1,6 @@
 //! HTTP clients: somebody who is not signed in, and somebody who is.
 
-use reqwest::header::{AUTHORIZATION, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -18,7 +18,8 @@ impl Anon {
     }
 
     pub(crate) fn at(base: &str) -> Self {
-        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
+        let client =
+            Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
         Self { client, base: base.to_owned() }
     }
 
@@ -29,6 +30,33 @@ impl Anon {
 
     pub(crate) async fn get(&self, path: &str) -> Response {
         within(path, self.request(Method::GET, path).send()).await.expect("an answer")
+    }
+
+    /// Begins a sign-in: the browser's cookie, and the provider's page.
+    pub(crate) async fn begin(&self) -> (String, String) {
+        let begun = self.get("/api/v1/auth").await;
+        let browser = set_cookies(&begun).into_iter().find(|c| c.starts_with("signIn=")).expect("a sign-in cookie");
+        (browser, json(begun).await["data"].as_str().expect("an address").to_owned())
+    }
+
+    /// Says at the provider's page who one is. What it sends back: `code=...&state=...`.
+    pub(crate) async fn come_back(&self, page: &str, name: &str) -> String {
+        let back = self.get(&format!("{page}&login_hint={name}")).await;
+        assert_eq!(back.status(), 302, "the provider sends back");
+        let location = back.headers()[LOCATION].to_str().expect("text");
+        location.split_once('?').expect("a code comes back").1.to_owned()
+    }
+
+    /// Brings the code, with this browser's cookie.
+    pub(crate) async fn complete(&self, query: &str, browser: &str) -> Response {
+        let request = self.request(Method::GET, &format!("/api/v1/auth/token?{query}")).header(COOKIE, browser);
+        within("token", request.send()).await.expect("an answer")
+    }
+
+    /// Refreshes with this cookie and nothing else.
+    pub(crate) async fn refresh(&self, cookie: &str) -> Response {
+        let request = self.request(Method::GET, "/api/v1/auth/refresh").header(COOKIE, cookie);
+        within("refresh", request.send()).await.expect("an answer")
     }
 }
 
@@ -47,15 +75,9 @@ impl User {
     /// The whole round trip: link, provider, code, token.
     pub(crate) async fn sign_in(server: &Server, name: &str) -> Self {
         let anon = Anon::new(server);
-        let begun = anon.get("/api/v1/auth").await;
-        let browser = set_cookies(&begun).into_iter().find(|c| c.starts_with("signIn=")).expect("a sign-in cookie");
-        let url = json(begun).await["data"].as_str().expect("an address").to_owned();
-        let back = anon.get(&format!("{url}&login_hint={name}")).await;
-        assert_eq!(back.status(), 302, "the provider sends back");
-        let location = back.headers()[LOCATION].to_str().expect("text").to_owned();
-        let query = location.split_once('?').expect("a code comes back").1;
-        let answer = anon.request(Method::GET, &format!("/api/v1/auth/token?{query}")).header(COOKIE, &browser);
-        let answer = within("token", answer.send()).await.expect("an answer");
+        let (browser, page) = anon.begin().await;
+        let query = anon.come_back(&page, name).await;
+        let answer = anon.complete(&query, &browser).await;
         assert_eq!(answer.status(), 200, "the code is good");
         let cookie = set_cookies(&answer).into_iter().find(|c| c.starts_with("refreshToken=")).expect("a cookie");
         let data = json(answer).await["data"].clone();
@@ -96,6 +118,27 @@ impl User {
         assert_eq!(answer.status(), 200);
         json(answer).await["data"].clone()
     }
+
+    /// Everything that was said, the oldest first, read page by page.
+    pub(crate) async fn whole_history(&self, room: u64) -> Vec<Value> {
+        let mut all = Vec::new();
+        for page in 0..1_000 {
+            let answer = self.get(&format!("/api/v1/chatRooms/{room}/chats?page={page}&size=200")).await;
+            assert_eq!(answer.status(), 200);
+            let data = json(answer).await["data"].clone();
+            all.extend(data["chats"].as_array().expect("a list").iter().cloned());
+            if data["hasNext"] == false {
+                all.reverse();
+                return all;
+            }
+        }
+        panic!("the history never ends");
+    }
+
+    /// The same person with the same token, at a server that was started again elsewhere.
+    pub(crate) fn follow(&mut self, server: &Server) {
+        self.anon = Anon::new(server);
+    }
 }
 
 /// The body.
@@ -107,4 +150,34 @@ pub(crate) async fn json(answer: Response) -> Value {
 pub(crate) fn set_cookies(answer: &Response) -> Vec<String> {
     let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
     lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect()
+}
+
+/// The envelope, with all its keys and no other.
+pub(crate) async fn envelope(answer: Response) -> Value {
+    let media_type = answer.headers().get(CONTENT_TYPE).map(|value| value.to_str().expect("text").to_owned());
+    assert_eq!(media_type.as_deref(), Some("application/json; charset=utf-8"));
+    let body = json(answer).await;
+    let keys: Vec<&String> = body.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["data", "errorCode", "message", "success", "timestamp"], "{body}");
+    assert!(body["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{body}");
+    body
+}
+
+/// A success: its `data`.
+pub(crate) async fn data(answer: Response) -> Value {
+    assert_eq!(answer.status(), 200);
+    let body = envelope(answer).await;
+    assert_eq!(body["success"], true, "{body}");
+    assert!(body["errorCode"].is_null(), "{body}");
+    body["data"].clone()
+}
+
+/// A refusal, by this status and this code, in the envelope.
+pub(crate) async fn refused(answer: Response, status: u16, code: &str) {
+    let (found, url) = (answer.status().as_u16(), answer.url().clone());
+    let body = envelope(answer).await;
+    assert_eq!((found, body["errorCode"].as_str()), (status, Some(code)), "{url}: {body}");
+    assert_eq!(body["success"], false, "{body}");
+    assert!(body["data"].is_null(), "{body}");
+    assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
 }

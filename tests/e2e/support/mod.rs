@@ -4,19 +4,38 @@ mod client;
 mod server;
 mod stomp;
 
-pub(crate) use client::{Anon, User, json, set_cookies};
-pub(crate) use server::{Options, Server, binary, fresh_folder, repository};
+pub(crate) use client::{Anon, User, data, envelope, json, refused, set_cookies};
+pub(crate) use server::{Options, Server, binary, fresh_folder, kill, repository};
 pub(crate) use stomp::{Came, Frame, Stomp};
 
 use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for something that has to happen, and fails by its name.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
+    let Ok(value) = tokio::time::timeout(PATIENCE, future).await else { panic!("{what}: not within {PATIENCE:?}") };
+    value
+}
+
+/// Asks until there is an answer, and fails by the name of what never came.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let answered = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, answered).await
+}
+
+/// Tests that fill the machine or measure times hold this, one after the other.
+pub(crate) async fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
 }

@@ -25,6 +25,7 @@ pub(crate) struct Options<'a> {
 
 /// A running server. It is killed when this is dropped, and its folder removed unless it was taken.
 pub(crate) struct Server {
+    traced: Traced,
     child: Child,
     pub(crate) base: String,
     data: PathBuf,
@@ -57,6 +58,7 @@ impl Server {
         }
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the binary starts");
+        let traced = Traced(child.id().filter(|_| !options.under.is_empty()));
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut errors = BufReader::new(child.stderr.take().expect("piped")).lines();
         let first = within("the first line", lines.next_line()).await.expect("readable");
@@ -71,7 +73,7 @@ impl Server {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         tokio::spawn(async move { while let Ok(Some(_)) = errors.next_line().await {} });
         let base = first.split_whitespace().last().expect("an address").to_owned();
-        let server = Self { child, base, data, keep: false };
+        let server = Self { traced, child, base, data, keep: false };
         // The greeting comes when the server is ready.
         let ready = Anon::new(&server).get("/readyz").await;
         assert_eq!(ready.status(), 200);
@@ -87,18 +89,14 @@ impl Server {
         self.base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id().expect("it runs")
-    }
-
-    /// The folder of its keys and database.
-    pub(crate) fn data(&self) -> &Path {
-        &self.data
-    }
-
     /// `kill -9`. Answers with the folder, for the next server.
     pub(crate) async fn kill(mut self) -> PathBuf {
-        self.child.kill().await.expect("it can be killed");
+        if self.traced.kill() {
+            // The program above it ends by itself when it has written its last line.
+            within("the end of what the server ran under", self.child.wait()).await.expect("it ends");
+        } else {
+            self.child.kill().await.expect("it can be killed");
+        }
         self.keep = true;
         self.data.clone()
     }
@@ -110,6 +108,35 @@ impl Drop for Server {
             let _ = std::fs::remove_dir_all(&self.data);
         }
     }
+}
+
+/// The server under another program. It has to be killed first, or it would outlive that one.
+struct Traced(Option<u32>);
+
+impl Traced {
+    /// Says whether there was one.
+    fn kill(&mut self) -> bool {
+        let Some(above) = self.0.take() else { return false };
+        let wanted = format!("PPid:\t{above}\n");
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+            if let (true, Some(pid)) = (status.contains(&wanted), entry.file_name().to_str()) {
+                kill(pid);
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// `kill -9` of this process, or of this group if it begins with a minus.
+pub(crate) fn kill(pid: &str) {
+    let _ = Command::new("sh").args(["-c", &format!("kill -s KILL -- {pid}")]).status();
 }
 
 /// The root of the repository.

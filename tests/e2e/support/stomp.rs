@@ -127,7 +127,7 @@ impl Stomp {
 
     /// Subscribes, and waits until it is done.
     pub(crate) async fn subscribe(&mut self, id: &str, destination: &str, headers: &[(&str, &str)]) {
-        let extra: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let extra: String = headers.iter().flat_map(|(name, value)| [*name, ":", *value, "\n"]).collect();
         let receipt = self.receipt();
         self.send(&format!("SUBSCRIBE\nid:{id}\ndestination:{destination}\nreceipt:{receipt}\n{extra}\n\0")).await;
         assert_eq!(self.next("RECEIPT").await.header("receipt-id"), Some(receipt.as_str()));
