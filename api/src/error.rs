@@ -4,12 +4,11 @@ use poem::error::{MethodNotAllowedError, NotFoundError, ParseJsonError, Response
 use poem::http::{StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseRequestPayloadError};
+use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type;
-use poem_openapi::{ApiResponse, payload::Json};
+use poem_openapi::{ApiResponse, Object};
 use transtalk_core::{ErrorCode, Failure, Timestamp};
-
-use crate::http::Refusal;
 
 /// The status that goes with a code. `None` is never among the answers: a new code does not compile without a line here.
 pub(crate) fn status(code: ErrorCode) -> StatusCode {
@@ -46,6 +45,34 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         | C::SubscriptionExists
         | C::SubscriptionUnknown
         | C::TooManySubscriptions => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Every answer that is not 2xx.
+#[derive(Object)]
+struct Refusal {
+    /// Always false.
+    success: bool,
+    /// For a person.
+    message: String,
+    /// Always null.
+    data: Option<String>,
+    /// RFC 3339, UTC.
+    timestamp: String,
+    /// The stable name of what went wrong.
+    #[oai(rename = "errorCode")]
+    error_code: String,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, now: Timestamp) -> Self {
+        Self {
+            success: false,
+            message: code.message().to_owned(),
+            data: None,
+            timestamp: now.to_string(),
+            error_code: code.as_str().to_owned(),
+        }
     }
 }
 

@@ -8,8 +8,6 @@ mod schema;
 mod signed;
 pub(crate) mod site;
 
-pub(crate) use schema::Refusal;
-
 use poem_openapi::OpenApiService;
 use poem_openapi::payload::{Json, Response};
 

@@ -54,34 +54,6 @@ impl<T: Payload> Envelope<T> {
     }
 }
 
-/// Every answer that is not 2xx.
-#[derive(Object)]
-pub(crate) struct Refusal {
-    /// Always false.
-    success: bool,
-    /// For a person.
-    message: String,
-    /// Always null.
-    data: Option<String>,
-    /// RFC 3339, UTC.
-    timestamp: String,
-    /// The stable name of what went wrong.
-    #[oai(rename = "errorCode")]
-    error_code: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(code: ErrorCode, now: Timestamp) -> Self {
-        Self {
-            success: false,
-            message: code.message().to_owned(),
-            data: None,
-            timestamp: now.to_string(),
-            error_code: code.as_str().to_owned(),
-        }
-    }
-}
-
 /// Nothing.
 #[derive(Object)]
 pub(super) struct Nothing {}
