@@ -38,7 +38,7 @@ pub const HISTORY_PAGE_MAX: u32 = 200;
 /// The highest page number.
 pub const PAGE_NUMBER_MAX: u32 = 1_000_000;
 /// Unread messages are counted this far and no further.
-pub const UNREAD_MAX: u64 = 9_999;
+pub const UNREAD_MAX: u64 = 999;
 /// Audit records in one answer, at most.
 pub const AUDIT_PAGE_MAX: u32 = 200;
 
