@@ -68,7 +68,7 @@ pub(super) async fn serve(services: &Services, need: &Need) -> Result<Vec<Need>,
         Need::Replay { room, lane, connection, subscription, after } => {
             let head = head(services, *room).await?;
             let messages = messages_after(services, *room, *lane, *after).await?;
-            hub.replay((*room, *lane), (*connection, subscription.clone()), &head, &messages)
+            hub.replay((*room, *lane), (*connection, subscription.clone()), *after, &head, &messages)
         }
     })
 }

@@ -230,16 +230,17 @@ impl Hub {
         self.lock().on_lane(room, lane, false, |lane, needs| lane.history(messages, needs))
     }
 
-    /// Answers [`Need::Replay`]: the head was read before the messages.
+    /// Answers [`Need::Replay`] for what comes after this number; the head was read before the messages.
     pub fn replay(
         &self,
         (room, lane): (RoomId, LaneKind),
         (connection, subscription): (ConnectionId, SubscriptionId),
+        after: Seq,
         head: &Head,
         messages: &[Arc<Publication>],
     ) -> Vec<Need> {
         let last = messages.last().map_or(Seq::ZERO, |publication| publication.message.seq);
-        let replayed = Replayed { head: lane_head(lane, head).max(last), messages };
+        let replayed = Replayed { after, head: lane_head(lane, head).max(last), messages };
         let listener = (connection, subscription);
         self.lock().on_lane(room, lane, false, |lane, needs| lane.replayed(&listener, &replayed, needs))
     }

@@ -37,12 +37,16 @@ struct Behind {
     claimed: bool,
     /// Whether the store is being read for it.
     reading: bool,
+    /// Whether it waits until its reader has caught up.
+    paused: bool,
     seen: BTreeMap<Seq, Revision>,
 }
 
 /// What came back from the store for a listener that is behind.
 #[derive(Debug)]
 pub(super) struct Replayed<'a> {
+    /// After which number was asked.
+    pub(super) after: Seq,
     /// The last number of this lane in the store, when it was read.
     pub(super) head: Seq,
     /// What comes after the cursor, in order.
@@ -113,8 +117,14 @@ impl Lane {
         (last, head): (Option<Seq>, Option<Seq>),
         needs: &mut Vec<LaneNeed>,
     ) {
-        let behind =
-            Behind { outbox, cursor: last.or(head), claimed: last.is_some(), reading: false, seen: BTreeMap::new() };
+        let behind = Behind {
+            outbox,
+            cursor: last.or(head),
+            claimed: last.is_some(),
+            reading: false,
+            paused: false,
+            seen: BTreeMap::new(),
+        };
         self.behind.insert(listener, behind);
         if self.position.is_none() && !self.reading {
             self.reading = true;
@@ -186,8 +196,12 @@ impl Lane {
     /// What the store has for a listener that is behind.
     pub(super) fn replayed(&mut self, listener: &Listener, replayed: &Replayed<'_>, needs: &mut Vec<LaneNeed>) {
         let Some(behind) = self.behind.get_mut(listener) else { return };
+        let cursor = replayed.after;
+        // Asked twice, or by an earlier subscription of this id: the answer for this cursor counts, and counts once.
+        if !behind.reading || behind.cursor != Some(cursor) {
+            return;
+        }
         behind.reading = false;
-        let cursor = behind.cursor.unwrap_or(replayed.head);
         if std::mem::take(&mut behind.claimed) {
             let first = replayed.messages.first().map(|publication| publication.message.seq);
             let gap = replayed.head.0.saturating_sub(cursor.0) > limits::REPLAY_MAX;
@@ -201,7 +215,7 @@ impl Lane {
         for publication in replayed.messages {
             if behind.outbox.is_half_full() {
                 // The rest is read again when the reader has caught up: a replay is paced by its socket.
-                behind.reading = true;
+                behind.paused = true;
                 behind.outbox.ask_for_room();
                 return;
             }
@@ -226,8 +240,8 @@ impl Lane {
 
     /// There is room again in a listener's outbox.
     pub(super) fn resume(&mut self, listener: &Listener, needs: &mut Vec<LaneNeed>) {
-        if let Some(behind) = self.behind.get_mut(listener) {
-            behind.reading = false;
+        if let Some(behind) = self.behind.get_mut(listener).filter(|behind| behind.paused) {
+            behind.paused = false;
             self.settle(needs);
         }
     }
@@ -304,7 +318,7 @@ impl Lane {
         let mut caught_up = Vec::new();
         for (listener, behind) in &mut self.behind {
             match behind.cursor {
-                _ if behind.reading => {}
+                _ if behind.reading || behind.paused => {}
                 None => caught_up.push(listener.clone()),
                 Some(cursor) if cursor == position && !behind.claimed => caught_up.push(listener.clone()),
                 // It has more than the lane: the events are on their way.

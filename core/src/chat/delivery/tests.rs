@@ -77,9 +77,13 @@ impl Store {
         match need {
             Need::Head { room, lane } => hub.head(room, lane, &self.head()),
             Need::History { room, lane, after } => hub.history(room, lane, &self.after(lane, after, step)),
-            Need::Replay { room, lane, connection, subscription, after } => {
-                hub.replay((room, lane), (connection, subscription), &self.head(), &self.after(lane, after, step))
-            }
+            Need::Replay { room, lane, connection, subscription, after } => hub.replay(
+                (room, lane),
+                (connection, subscription),
+                after,
+                &self.head(),
+                &self.after(lane, after, step),
+            ),
         }
     }
 }
@@ -129,6 +133,7 @@ fn take(outbox: &Outbox) -> Taken {
     let mut all = Taken::default();
     while let Poll::Ready(taken) = outbox.poll_take(&mut Context::from_waker(Waker::noop())) {
         all.frames.extend(taken.frames);
+        all.wants_more |= taken.wants_more;
         if taken.close.is_some() {
             return Taken { close: taken.close, ..all };
         }
@@ -197,6 +202,35 @@ fn a_last_seq_too_old_or_beyond_the_head_is_answered_with_reset() {
         assert_eq!(came.first() == Some(&None), reset, "last-seq {last}");
         assert_eq!(came.len() as u64, if reset { 1 } else { limits::REPLAY_MAX + 5 - last }, "last-seq {last}");
     }
+}
+
+#[test]
+fn c4_a_replay_that_waits_for_its_reader_asks_for_nothing_twice() {
+    let (hub, mut store) = (Hub::default(), Store::default());
+    for _ in 0..9 {
+        store.append(false);
+        store.publish();
+    }
+    let outbox = connect(&hub, 0);
+    let mut needs = hub.subscribe(connection(0), &subscription("s", Some(0), false));
+    let head = needs.remove(0);
+    needs.extend(store.serve(&hub, head));
+    let [replay] = needs.as_slice() else { panic!("{needs:?}") };
+    // The reader has room while the store is still being read: that is no reason to read again.
+    assert_eq!(hub.resume(connection(0)), []);
+    let next = store.serve(&hub, replay.clone());
+    assert_eq!(store.serve(&hub, replay.clone()), [], "an answer counts once");
+    settle(&hub, &store, next);
+    assert_eq!(delivered(&outbox), (1..=9).map(|seq| Some((Seq(seq), Revision(0)))).collect::<Vec<_>>());
+    // A reader that is behind with its reading is fed when it has caught up.
+    let slow = connect(&hub, 1);
+    slow.push(vec![0; limits::OUTBOX_BYTES_MAX / 2 + 1].into());
+    settle(&hub, &store, hub.subscribe(connection(1), &subscription("s", Some(0), false)));
+    let mut waited = take(&slow);
+    assert_eq!((waited.frames.len(), waited.wants_more), (1, true));
+    settle(&hub, &store, hub.resume(connection(1)));
+    waited = take(&slow);
+    assert_eq!(waited.frames.len(), 9);
 }
 
 #[test]
