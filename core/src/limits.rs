@@ -39,8 +39,6 @@ pub const HISTORY_PAGE_MAX: u32 = 200;
 pub const PAGE_NUMBER_MAX: u32 = 1_000_000;
 /// Unread messages are counted this far and no further.
 pub const UNREAD_MAX: u64 = 999;
-/// Audit records in one answer, at most.
-pub const AUDIT_PAGE_MAX: u32 = 200;
 
 /// Size of an HTTP request's body, in bytes.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * 1024;

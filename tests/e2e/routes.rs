@@ -151,6 +151,17 @@ async fn row_5_post_auth_logout_kills_every_token_at_once_and_closes_the_socket(
 }
 
 #[tokio::test]
+async fn row_5_a_socket_that_was_opened_before_the_log_out_cannot_connect_after_it() {
+    let server = Server::start(&[("GATEWAY__ERROR_DELAY", "0")]).await;
+    let alice = server.sign_in("alice").await;
+    let mut socket = Stomp::open(&server, &[("authorization", &alice.token)]).await.expect("an upgrade");
+    let request = alice.request(Method::POST, "/api/v1/auth/logout");
+    assert_eq!(within("log out", request.send()).await.expect("an answer").status(), 200);
+    socket.send("CONNECT\naccept-version:1.2\n\n\0").await;
+    socket.refused("SESSION_ENDED").await;
+}
+
+#[tokio::test]
 async fn row_5_an_expired_access_token_or_the_cookie_alone_is_enough() {
     let server = Server::start(&[("AUTH__ACCESS_TTL", "1s")]).await;
     let alice = server.sign_in("alice").await;

@@ -9,7 +9,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use poem_openapi::payload::{Json, Response};
 use transtalk_core::app::{Tokens, begin_sign_in, complete_sign_in, log_out, refresh};
-use transtalk_core::{ErrorCode, limits};
+use transtalk_core::{ErrorCode, Failure, limits};
 
 use super::schema::{Envelope, Nothing, SignInResponse, Tag, TokenResponse, UserResponse};
 use super::{Answer, ok};
@@ -71,8 +71,8 @@ impl AuthApi {
             Ok(tokens) => {
                 Ok(ok(&app, TokenResponse::new(&tokens.access)).header(SET_COOKIE, refresh_cookie(&app, &tokens)))
             }
-            Err(failure) if app.config.compat.legacy_200_errors => {
-                Ok(Response::new(Json(Envelope::refused(failure.code(), app.services.clock.now()))))
+            Err(Failure::Refused(code)) if app.config.compat.legacy_200_errors => {
+                Ok(Response::new(Json(Envelope::refused(code, app.services.clock.now()))))
             }
             Err(failure) => Err(ApiError::never_401(failure)),
         }
@@ -84,8 +84,13 @@ impl AuthApi {
     /// access token is enough, and so is the cookie alone.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logOut")]
     async fn logout(&self, app: Data<&Arc<App>>, caller: Caller) -> Answer<Nothing> {
-        let (access, cookie) = (caller.authorization.as_deref(), caller.refresh.as_deref());
-        log_out(&app.services, access, cookie, &caller.address()).await?;
+        let services = app.services.clone();
+        // In a task of its own: a client that goes away does not cut it off between the store and the sockets.
+        let ended = tokio::spawn(async move {
+            let (access, cookie) = (caller.authorization.as_deref(), caller.refresh.as_deref());
+            log_out(&services, access, cookie, &caller.address()).await
+        });
+        ended.await.map_err(|_| ErrorCode::Internal)??;
         Ok(ok(&app, Nothing {}).header(SET_COOKIE, set_cookie(REFRESH_COOKIE, "", "/", 0)))
     }
 }

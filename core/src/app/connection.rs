@@ -85,7 +85,9 @@ impl Connection {
 
     /// Bytes came.
     pub fn receive(&mut self, bytes: &[u8]) {
-        self.handle(Input::Bytes(bytes));
+        if !self.has_expired() {
+            self.handle(Input::Bytes(bytes));
+        }
     }
 
     /// Something was written; with `more_room`, the outbox said that the hub should go on.
@@ -98,12 +100,20 @@ impl Connection {
 
     /// Time has passed.
     pub fn tick(&mut self) {
-        let now = self.services.clock.monotonic();
-        if self.expires.is_some_and(|expires| now >= expires) {
-            self.outbox.abort(CloseCode::TokenExpired);
-            return self.close();
+        if !self.has_expired() {
+            self.handle(Input::Tick);
         }
-        self.handle(Input::Tick);
+    }
+
+    /// Ends it if its token has. Whatever keeps the shell busy, nothing is taken in or begun after that moment (invariant S1).
+    fn has_expired(&mut self) -> bool {
+        let now = self.services.clock.monotonic();
+        let over = self.expires.is_some_and(|expires| now >= expires);
+        if over {
+            self.outbox.abort(CloseCode::TokenExpired);
+            self.close();
+        }
+        over
     }
 
     /// When [`tick`](Self::tick) is due at the latest.
@@ -118,7 +128,7 @@ impl Connection {
 
     /// The next thing to run, if nothing is running.
     pub fn next_work(&mut self) -> Option<Work> {
-        if self.working || self.closed {
+        if self.working || self.closed || self.has_expired() {
             return None;
         }
         let (id, ask) = self.questions.pop_front()?;
@@ -129,12 +139,15 @@ impl Connection {
             let batch = self.take_says(id, ask);
             return Some(Box::pin(say(services, principal, batch)));
         }
-        let (link, handshake) = (self.id, self.handshake.clone());
+        let (link, outbox, handshake) = (self.id, self.outbox.clone(), self.handshake.clone());
         Some(Box::pin(async move {
             match (ask, principal) {
-                (Ask::Authenticate { authorization }, _) => begin(&services, id, handshake, authorization).await,
+                (Ask::Authenticate { authorization }, _) => {
+                    let authorization = authorization.as_deref();
+                    begin(&services, (link, outbox), id, handshake.principal, authorization).await
+                }
                 (ask, Some(principal)) => {
-                    let reply = answer(&services, link, &principal, ask).await;
+                    let reply = answer(&services, (link, &handshake.device.address), &principal, ask).await;
                     Done { replies: vec![(id, reply)], principal: None }
                 }
                 // The session asks nothing else before CONNECTED.
@@ -153,12 +166,6 @@ impl Connection {
             let clock = &self.services.clock;
             self.principal = Some(principal);
             self.expires = Some(clock.monotonic().plus(principal.expires_at.since(clock.now())));
-            self.services.hub.connect(Link {
-                connection: self.id,
-                user: principal.user,
-                session: principal.session,
-                outbox: self.outbox.clone(),
-            });
         }
         for (id, reply) in done.replies {
             self.handle(Input::Reply(id, reply));
@@ -211,16 +218,46 @@ impl Drop for Connection {
     }
 }
 
-async fn begin(services: &Services, id: AskId, handshake: Handshake, authorization: Option<String>) -> Done {
+async fn begin(
+    services: &Services,
+    (connection, outbox): (ConnectionId, Arc<Outbox>),
+    id: AskId,
+    upgraded: Option<Principal>,
+    authorization: Option<&str>,
+) -> Done {
     // The upgrade's token comes first: whoever could set that header did so on purpose.
-    let principal = match handshake.principal {
+    let principal = match upgraded {
         Some(principal) => Ok(principal),
-        None => authenticate(services, authorization.as_deref()).await,
+        None => authenticate(services, authorization).await,
     };
-    match principal {
+    let admitted = match principal {
+        Ok(principal) => admit(services, connection, outbox, principal).await,
+        Err(failure) => Err(failure),
+    };
+    match admitted {
         Ok(principal) => Done { replies: vec![(id, Reply::Done)], principal: Some(principal) },
-        Err(failure) => Done { replies: vec![(id, refusal(&failure))], principal: None },
+        Err(failure) => {
+            services.hub.disconnect(connection);
+            Done { replies: vec![(id, refusal(&failure))], principal: None }
+        }
     }
+}
+
+/// First the hub, then the store: a log-out meanwhile is either heard or seen (invariant T6).
+async fn admit(
+    services: &Services,
+    connection: ConnectionId,
+    outbox: Arc<Outbox>,
+    principal: Principal,
+) -> Result<Principal, Failure> {
+    services.hub.connect(Link { connection, user: principal.user, session: principal.session, outbox });
+    let now = services.clock.now();
+    if principal.expires_at <= now {
+        return Err(ErrorCode::TokenExpired.into());
+    }
+    let session = services.sessions.find(principal.session).await?;
+    session.filter(|session| session.is_live(now)).ok_or(ErrorCode::SessionEnded)?;
+    Ok(principal)
 }
 
 async fn say(services: Arc<Services>, principal: Principal, batch: Vec<(AskId, Draft)>) -> Done {
@@ -233,9 +270,14 @@ async fn say(services: Arc<Services>, principal: Principal, batch: Vec<(AskId, D
     Done { replies: ids.into_iter().zip(replies).collect(), principal: None }
 }
 
-async fn answer(services: &Services, connection: ConnectionId, principal: &Principal, ask: Ask) -> Reply {
+async fn answer(
+    services: &Services,
+    (connection, address): (ConnectionId, &str),
+    principal: &Principal,
+    ask: Ask,
+) -> Reply {
     let result = match ask {
-        Ask::Subscribe(subscribe) => start(services, connection, principal, &subscribe).await,
+        Ask::Subscribe(subscribe) => start(services, (connection, address), principal, &subscribe).await,
         Ask::Unsubscribe { id, destination } => {
             services.hub.unsubscribe(connection, &id);
             leave(services, principal, &destination).await
@@ -256,7 +298,7 @@ async fn answer(services: &Services, connection: ConnectionId, principal: &Princ
 
 async fn start(
     services: &Services,
-    connection: ConnectionId,
+    (connection, address): (ConnectionId, &str),
     principal: &Principal,
     subscribe: &Subscribe,
 ) -> Result<(), Failure> {
@@ -271,7 +313,7 @@ async fn start(
             user: principal.user,
             session: Some(principal.session),
             event: AuditEvent::Denied,
-            address: String::new(),
+            address: address.to_owned(),
         };
         services.audit.append(&denied).await?;
     }

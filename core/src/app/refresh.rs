@@ -54,11 +54,9 @@ pub async fn refresh(services: &Services, token: Option<&str>, address: &str) ->
 
 /// Ends a session in the store, then tells the nodes, whose sockets close. Ending it twice is ending it once (T14).
 pub(super) async fn end_session(services: &Services, session: &Session, audit: AuditRecord) -> Result<(), Failure> {
-    let ended = services.sessions.revoke(session.id, &Revocation { at: audit.at, audit }).await?;
-    if ended {
-        // The bus may lose it; the store has it.
-        let _ = services.bus.publish(Event::SessionEnded(session.id)).await;
-    }
+    services.sessions.revoke(session.id, &Revocation { at: audit.at, audit }).await?;
+    // Told each time: an earlier log-out may have been cut off here. The bus may lose it; the store has it.
+    let _ = services.bus.publish(Event::SessionEnded(session.id)).await;
     Ok(())
 }
 
