@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 use transtalk_core::app::{background, introduce, recover};
 use transtalk_core::stomp::CloseCode;
@@ -80,7 +81,10 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let wired = wire(&config, address).await?;
     let app = App::new(wired.services.clone(), wired.sign_in_page.clone(), config, address);
-    let loops: Vec<_> = background(&wired.services).into_iter().map(tokio::spawn).collect();
+    let mut loops = JoinSet::new();
+    for task in background(&wired.services) {
+        loops.spawn(task);
+    }
     let (stop, stopping) = watch::channel(false);
     let patience = app.config.gateway.drain_timeout;
     let serving = tokio::spawn(server::serve(listener, router::endpoint(&app), stopping, patience));
@@ -90,17 +94,20 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     }
     app.set_ready(true);
     greet(&app, &wired)?;
-    stop_signal().await?;
+    let broken = tokio::select! {
+        stopped = stop_signal() => { stopped?; false }
+        // They never end by themselves; without one of them messages would stay where they are.
+        Some(_) = loops.join_next() => true,
+    };
     tracing::info!("stopping");
     app.set_ready(false);
     wired.services.hub.close_all(CloseCode::Draining);
     stop.send_replace(true);
     serving.await?;
     drain(&wired, patience).await;
-    for task in loops {
-        task.abort();
-    }
+    loops.shutdown().await;
     wired.close().await;
+    anyhow::ensure!(!broken, "a part of the server has failed; see the log");
     Ok(())
 }
 

@@ -287,7 +287,7 @@ fn readable(path: &Path) -> Result<(), ConfigError> {
 
 /// `TRANSTALK_SKIP` and `TRANSTALK_TEST_*` belong to the tests.
 fn environment() -> Env {
-    Env::prefixed("TRANSTALK_").filter(|key| key != "skip" && !key.starts_with("test_") && key != "mutant").split("__")
+    Env::prefixed("TRANSTALK_").filter(|key| key != "skip" && !key.starts_with("test_")).split("__")
 }
 
 #[cfg(test)]

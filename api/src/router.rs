@@ -135,7 +135,9 @@ async fn read(body: Body) -> Result<Vec<u8>> {
     let mut reader = body.into_async_read();
     let mut bytes = Vec::new();
     let limit = limits::HTTP_BODY_BYTES_MAX as u64;
-    (&mut reader).take(limit + 1).read_to_end(&mut bytes).await.map_err(ReadBodyError::Io)?;
+    let mut limited = (&mut reader).take(limit + 1);
+    let whole = tokio::time::timeout(BODY_TIMEOUT, limited.read_to_end(&mut bytes)).await;
+    whole.map_err(|_| ErrorCode::BadRequest).map_err(ApiError::from)?.map_err(ReadBodyError::Io)?;
     if bytes.len() > limits::HTTP_BODY_BYTES_MAX {
         let (mut rest, mut nowhere) = (reader.take(DISCARD_BYTES_MAX), tokio::io::sink());
         // Whether it ended well or not, the answer is the same.
@@ -145,6 +147,8 @@ async fn read(body: Body) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// How long a client may take for a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body beyond the limit is read this far.
 const DISCARD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// And for so long.

@@ -89,7 +89,8 @@ fn connection(
             Ok::<http::Response<_>, Infallible>(endpoint.get_response(request).await.into())
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1.1 alone: while it waits to see which version comes, the library has no time limit.
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);

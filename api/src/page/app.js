@@ -122,7 +122,7 @@ function updateRooms(first, then) {
 
 function drawRooms() {
   const open = state.rooms.find(({ chatroomId }) => chatroomId === state.room?.id);
-  if (open) open.unreadMessageCount = 0; // the server counts what it delivers here as read
+  if (open) open.unreadMessageCount = 0; // what is on the screen is no news
   $('rooms').replaceChildren(...state.rooms.map(drawLine));
   $('no-rooms').hidden ||= state.rooms.length > 0;
   const unread = state.rooms.reduce((sum, line) => sum + line.unreadMessageCount, 0);

@@ -23,7 +23,12 @@ export async function openRoom(id) {
   // Only now, because the subscription goes on where the history ends. `reset` says that it cannot: too much was missed.
   room.leave = state.stomp.subscribe(
     `/topic/chat/${id}`,
-    (chat, { reset }) => (reset ? loadHistory(room, 0) : receive(room, [chat])),
+    (chat, { reset }) => {
+      if (reset) return loadHistory(room, 0);
+      receive(room, [chat]);
+      // Page 0 of the history counts as read; of what arrives later, the server is told.
+      if (!document.hidden && chat.senderEmail !== state.me.email) state.stomp.tell(`/app/chat/${id}/read`);
+    },
     () => ({ pending: 'immediate', 'last-seq': resumeAfter(room) }),
   );
   if (matchMedia('(hover: hover)').matches) $('content').focus();

@@ -81,6 +81,11 @@ export class StompClient {
     return new Promise((resolve, reject) => this.#outbox.set(id, { frame, resolve, reject }));
   }
 
+  /** Says something that is worth nothing later: if there is no connection now, it is not said. */
+  tell(destination) {
+    if (this.#connected) this.#socket.send(encode('SEND', { destination }));
+  }
+
   retryNow() {
     if (!this.#stopped && !this.#socket) this.#open();
   }

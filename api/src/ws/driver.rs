@@ -71,8 +71,14 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
             message = socket.next(), if connection.wants_bytes() => match message {
                 Some(Ok(message)) if message.is_text() || message.is_binary() => connection.receive(message.as_payload()),
                 Some(Ok(message)) if message.is_close() => break None,
-                Some(Ok(_)) => connection.receive(b""),
-                // The library has queued the right close frame (1002, 1007 or 1009); it leaves below.
+                Some(Ok(message)) => {
+                    // A pong leaves before more is read, or pings alone would fill the memory.
+                    if message.is_ping() && !matches!(timeout(WRITE_TIMEOUT, socket.flush()).await, Ok(Ok(()))) {
+                        break None;
+                    }
+                    connection.receive(b"");
+                }
+                // What is not WebSocket, or too large: the library has queued a close frame, which leaves below.
                 Some(Err(_)) | None => break None,
             },
             () = due => connection.tick(),

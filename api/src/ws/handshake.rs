@@ -14,7 +14,7 @@ use transtalk_core::app::{Handshake, authenticate};
 use super::driver::drive;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::error::ApiError;
+use crate::error::{ApiError, envelope};
 use crate::server::Upgrade;
 
 /// The versions of STOMP as WebSocket subprotocols.
@@ -30,8 +30,9 @@ pub(crate) async fn upgrade(request: &Request, app: Data<&Arc<App>>) -> Result<R
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).map(header::HeaderValue::as_bytes) != Some(b"13") {
         // RFC 6455 section 4.4: say which version is spoken.
-        let answer = Response::builder().status(StatusCode::UPGRADE_REQUIRED);
-        return Ok(answer.header(header::SEC_WEBSOCKET_VERSION, "13").finish());
+        let mut answer = envelope(ErrorCode::BadRequest, StatusCode::UPGRADE_REQUIRED, app.services.clock.now());
+        answer.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
+        return Ok(answer);
     }
     if caller.origin.as_deref().is_some_and(|origin| !app.allows_origin(&caller, origin)) {
         return Err(ErrorCode::OriginNotAllowed.into());
