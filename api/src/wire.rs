@@ -1,7 +1,7 @@
 //! The only file that knows which adapter stands behind which port: it reads the configuration and chooses.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use transtalk_adapters::memory::{MemoryBus, MemoryPresence, MemoryRateLimits, MemoryStore};
@@ -55,12 +55,10 @@ enum Store {
 pub(crate) async fn wire(config: &Config, address: SocketAddr) -> anyhow::Result<Wired> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    std::fs::create_dir_all(&config.storage.data).map_err(|error| {
-        anyhow::anyhow!("the data folder {} cannot be made: {error}", config.storage.data.display())
-    })?;
-    let keys = config.storage.data.join("keys.json");
+    let data = data_folder(&config.storage.data)?;
+    let keys = data.join("keys.json");
     let signer = KeyFileSigner::open(&keys, &config.auth.issuer, &config.auth.issuer, entropy.as_ref())?;
-    let store = open_store(config).await?;
+    let store = open_store(config, &data).await?;
     let (translator, engines) = translators(config)?;
     let mut redirect_uris = own_pages(address);
     redirect_uris.push(config.auth.redirect_uri.clone());
@@ -103,6 +101,21 @@ pub(crate) async fn wire(config: &Config, address: SocketAddr) -> anyhow::Result
     Ok(Wired { services: Arc::new(services), sign_in_page: Some(sign_in_page), chosen, store })
 }
 
+/// The folder, made if need be and then closed to others, by its full name: whoever reads it in the greeting should find it.
+fn data_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+    let made = || {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
+        folder.canonicalize()
+    };
+    made().map_err(|error: std::io::Error| {
+        anyhow::anyhow!("the data folder {} cannot be made: {error}", folder.display())
+    })
+}
+
 fn settings(config: &Config) -> anyhow::Result<Settings> {
     let languages = config.translation.languages.iter().map(|tag| Language::new(tag)).collect::<Result<_, _>>()?;
     Ok(Settings {
@@ -118,14 +131,14 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
+async fn open_store(config: &Config, data: &Path) -> anyhow::Result<Store> {
     let (scheme, rest) = config.storage.url.split_once(':').unwrap_or((config.storage.url.as_str(), ""));
     match scheme {
         "memory" => Ok(Store::Memory(MemoryStore::new())),
         #[cfg(feature = "sqlite")]
         "sqlite" => {
             let path = match rest.trim_start_matches("//") {
-                "" => config.storage.data.join("transtalk.db"),
+                "" => data.join("transtalk.db"),
                 path => PathBuf::from(path),
             };
             Ok(Store::Sqlite(SqliteStore::open(&path, SqliteOptions::default()).await?, path))
