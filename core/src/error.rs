@@ -1,5 +1,7 @@
 //! What can be refused, by one name each. HTTP status codes are none of it: `api` maps them once.
 
+use std::time::Duration;
+
 use crate::chat::InvalidText;
 use crate::ports::{BoxError, MessagesError, StoreError};
 
@@ -9,6 +11,12 @@ pub enum Failure {
     /// A refusal: the same request will be refused again.
     #[error("{0}")]
     Refused(ErrorCode),
+    /// An allowance is used up: the same request may succeed then.
+    #[error("{}", ErrorCode::TooManyRequests)]
+    TooMany {
+        /// After so long.
+        retry_after: Duration,
+    },
     /// A part of the server is out of reach: the same request may succeed later.
     #[error("{part} is not available")]
     Unavailable {
@@ -25,6 +33,7 @@ impl Failure {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(code) => *code,
+            Self::TooMany { .. } => ErrorCode::TooManyRequests,
             Self::Unavailable { .. } => ErrorCode::Unavailable,
         }
     }
@@ -102,6 +111,12 @@ error_codes! {
     CodeRefused = "CODE_REFUSED", "the sign-in was refused: begin again";
     /// The code came back to a browser that did not begin the sign-in, or too late.
     SignInNotBegun = "SIGN_IN_NOT_BEGUN", "this sign-in was not begun in this browser, or took too long: begin again";
+    /// A provider that is not configured.
+    UnknownProvider = "UNKNOWN_PROVIDER", "this server knows no such sign-in provider";
+    /// The client did not return `state`, and this provider protects its codes by nothing else.
+    StateRequired = "STATE_REQUIRED", "this provider's sign-in needs its state returned: begin again";
+    /// There is no such session, or it is somebody else's.
+    SessionNotFound = "SESSION_NOT_FOUND", "you have no such session";
     /// A parameter, header or field is missing or malformed.
     BadRequest = "BAD_REQUEST", "the request is not well-formed";
     /// The body is not the JSON that is expected.

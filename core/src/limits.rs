@@ -20,6 +20,8 @@ pub const PICTURE_BYTES_MAX: usize = 2_048;
 pub const LANGUAGE_BYTES_MAX: usize = 35;
 /// Length of the device name that a session remembers, in bytes.
 pub const DEVICE_BYTES_MAX: usize = 256;
+/// Length of an audit record's detail, in bytes.
+pub const AUDIT_DETAIL_BYTES_MAX: usize = 200;
 /// Length of an OAuth `code`, `state` or `login_hint`, in bytes.
 pub const OAUTH_PARAMETER_BYTES_MAX: usize = 2_048;
 /// Length of a token of any kind, in bytes.
@@ -81,6 +83,26 @@ pub const HEART_BEAT_MIN: Duration = Duration::from_secs(1);
 pub const HEART_BEAT_TOLERANCE: u32 = 3;
 /// How long a sign-in may take, from the link to the return of its code.
 pub const SIGN_IN_DEADLINE: Duration = Duration::from_mins(10);
+/// A ticket for a WebSocket is good for so long.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
+/// A refresh with an authentic cookie waits so long for the store, or for its allowance, before it is refused.
+pub const REFRESH_PATIENCE: Duration = Duration::from_secs(30);
+/// How often a node asks for the state of all its sockets' sessions.
+pub const RECHECK_EVERY: Duration = Duration::from_secs(30);
+/// Sockets outlive a store that cannot be asked about their sessions by so long.
+pub const RECHECK_PATIENCE: Duration = Duration::from_mins(5);
+/// A client is told so long before the end of its token that its connection will end.
+pub const EXPIRY_WARNING: Duration = Duration::from_mins(1);
+/// A second ERROR to the same address and session within so long is held back.
+pub const ERROR_MEMORY: Duration = Duration::from_mins(1);
+/// Addresses and sessions that are remembered for that.
+pub const ERROR_MEMORY_MAX: usize = 10_000;
+/// Audit records of one answer.
+pub const AUDIT_PAGE: u32 = 200;
+/// Audit records that wait to be written on one node.
+pub const AUDIT_QUEUE_MAX: usize = 10_000;
+/// Grants that are looked at in one step when they are given back.
+pub const GRANTS_MAX: u32 = 100;
 /// A token's `iat` and `nbf` may lie this far ahead; its `exp` may not.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 /// How long an ended connection's cursors are kept.

@@ -73,6 +73,23 @@ pub struct User {
 }
 
 impl User {
+    /// The account after its user has left: nothing personal is in it, and its identity is free, so that the same person may come
+    /// again as somebody new. The number stays, because messages and rooms name it.
+    #[must_use]
+    pub fn withdrawn(&self, at: Timestamp) -> Self {
+        Self {
+            id: self.id,
+            identity: Identity { issuer: "withdrawn".to_owned(), subject: self.id.to_string() },
+            email: None,
+            email_verified: false,
+            name: String::new(),
+            picture: None,
+            language: None,
+            created_at: self.created_at,
+            withdrawn_at: Some(at),
+        }
+    }
+
     /// The address as others see it: an unverified, missing or withdrawn one shows as a placeholder that no mail reaches.
     pub fn shown_email(&self) -> String {
         match &self.email {

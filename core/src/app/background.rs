@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,10 +15,13 @@ use futures_util::future::{Either, select};
 
 use super::Services;
 use super::deliver::{appended, published, serve};
+use super::refusals::Refusals;
 use super::rooms::push_entries;
 #[cfg(feature = "mutants")]
 use super::send_message::append;
 use super::translate_message::{Task, translate};
+use super::withdraw::give_back_grants;
+use crate::auth::AuditRecord;
 use crate::chat::Message;
 #[cfg(feature = "mutants")]
 use crate::chat::NewMessage;
@@ -25,6 +29,7 @@ use crate::chat::delivery::Need;
 use crate::error::Failure;
 use crate::id::{RoomId, Seq, UserId};
 use crate::limits;
+use crate::ports::Event;
 use crate::stomp::CloseCode;
 use crate::time::Timestamp;
 
@@ -38,6 +43,11 @@ pub struct Pipeline {
     #[cfg(feature = "mutants")]
     late: Queue<Vec<NewMessage>>,
     hold_changed: Queue<()>,
+    audit: Queue<AuditRecord>,
+    /// Records that wait or are being written.
+    unwritten: AtomicUsize,
+    left: Queue<()>,
+    refusals: Refusals,
     state: Mutex<State>,
 }
 
@@ -75,6 +85,10 @@ impl Default for Pipeline {
             #[cfg(feature = "mutants")]
             late: Queue::bounded(limits::FOLLOW_QUEUE_MAX),
             hold_changed: Queue::bounded(1),
+            audit: Queue::bounded(limits::AUDIT_QUEUE_MAX),
+            unwritten: AtomicUsize::new(0),
+            left: Queue::bounded(1),
+            refusals: Refusals::default(),
             state: Mutex::default(),
         }
     }
@@ -90,6 +104,29 @@ impl Pipeline {
     #[cfg(feature = "mutants")]
     pub(super) fn store_later(&self, batch: Vec<NewMessage>) {
         let _ = self.late.0.try_send(batch);
+    }
+
+    /// For the audit trail, without waiting for it. If the queue is full the record is lost: what the trail must never miss is
+    /// written in the commit that it tells of.
+    pub(super) fn audit(&self, record: AuditRecord) {
+        if self.audit.0.try_send(record).is_ok() {
+            self.unwritten.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Audit records that are not written yet. A server that stops waits for them.
+    pub fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Acquire)
+    }
+
+    /// Somebody has left: the providers' grants are given back.
+    pub(super) fn give_back(&self) {
+        let _ = self.left.0.try_send(());
+    }
+
+    /// Who was sent an ERROR a moment ago.
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// What the hub needs.
@@ -173,6 +210,9 @@ pub fn background(services: &Arc<Services>) -> Vec<Loop> {
         Box::pin(push_rooms(services.clone())),
         Box::pin(compare_heads(services.clone())),
         Box::pin(sweep(services.clone())),
+        Box::pin(write_audit(services.clone())),
+        Box::pin(recheck_sessions(services.clone())),
+        Box::pin(give_back(services.clone())),
         #[cfg(feature = "mutants")]
         Box::pin(store_late(services.clone())),
     ];
@@ -303,6 +343,51 @@ async fn sweep(services: Arc<Services>) {
         let now = services.clock.now();
         let _ = services.single_use.purge(now).await;
         let _ = services.cursors.purge(now).await;
+    }
+}
+
+async fn write_audit(services: Arc<Services>) {
+    while let Ok(record) = services.pipeline.audit.1.recv().await {
+        let _ = services.audit.append(&record).await;
+        services.pipeline.unwritten.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Every half minute, the sessions of all sockets in one question: closes those whose end the bus did not tell. A node that cannot ask
+/// for five minutes cannot know who has logged out, and closes them all.
+async fn recheck_sessions(services: Arc<Services>) {
+    let mut known_at = services.clock.monotonic();
+    loop {
+        services.timer.sleep_until(services.clock.monotonic().plus(limits::RECHECK_EVERY)).await;
+        let connected = services.hub.sessions();
+        if connected.is_empty() {
+            known_at = services.clock.monotonic();
+            continue;
+        }
+        match services.sessions.find_many(&connected).await {
+            Ok(sessions) => {
+                known_at = services.clock.monotonic();
+                let now = services.clock.now();
+                let live: BTreeSet<_> =
+                    sessions.iter().filter(|session| session.is_live(now)).map(|session| session.id).collect();
+                for session in connected.into_iter().filter(|session| !live.contains(session)) {
+                    services.hub.event(&Event::SessionEnded(session));
+                }
+            }
+            Err(_) if services.clock.monotonic() >= known_at.plus(limits::RECHECK_PATIENCE) => {
+                services.hub.abort_all(CloseCode::Unavailable);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// When somebody leaves, and every half minute for what could not be done then.
+async fn give_back(services: Arc<Services>) {
+    loop {
+        let _ = give_back_grants(&services).await;
+        let next = services.clock.monotonic().plus(limits::SWEEP_EVERY);
+        select(services.timer.sleep_until(next), Box::pin(services.pipeline.left.1.recv())).await;
     }
 }
 

@@ -1,11 +1,11 @@
 //! Logging out: the session ends, and with it every token that it ever gave.
 
 use super::Services;
-use super::refresh::{end_session, record};
-use crate::auth::{AuditEvent, RefreshToken, bearer};
+use super::refresh::{close_sockets, end_session, record};
+use crate::auth::{AuditEvent, RefreshToken, Session, bearer};
 use crate::error::{ErrorCode, Failure};
 use crate::limits;
-use crate::ports::TokenKind;
+use crate::ports::{Revocation, TokenKind};
 
 /// Ends the session that the access token or the refresh token names. An expired access token still says which:
 /// logging out late is logging out. Either alone is enough; if they name two sessions, both end.
@@ -15,6 +15,38 @@ pub async fn log_out(
     refresh: Option<&str>,
     address: &str,
 ) -> Result<(), Failure> {
+    for session in named(services, authorization, refresh).await? {
+        let audit = record(&session, AuditEvent::LoggedOut, address, services.clock.now());
+        end_session(services, &session, audit).await?;
+    }
+    Ok(())
+}
+
+/// Ends all sessions of the user, this one among them. Only a session that is still alive can ask for that, or an old token that
+/// somebody found would be enough.
+pub async fn log_out_everywhere(
+    services: &Services,
+    authorization: Option<&str>,
+    refresh: Option<&str>,
+    address: &str,
+) -> Result<(), Failure> {
+    let now = services.clock.now();
+    let named = named(services, authorization, refresh).await?;
+    let live = named.iter().find(|session| session.is_live(now)).ok_or(ErrorCode::SessionEnded)?;
+    let mut audit = record(live, AuditEvent::LoggedOut, address, now);
+    audit.detail = format!("everywhere, by session {}", live.id);
+    for session in services.sessions.revoke_all(live.user, &Revocation { at: now, audit }).await? {
+        close_sockets(services, session).await;
+    }
+    Ok(())
+}
+
+/// The sessions that authentic tokens name, ended or not.
+async fn named(
+    services: &Services,
+    authorization: Option<&str>,
+    refresh: Option<&str>,
+) -> Result<Vec<Session>, Failure> {
     let access = authorization.map(bearer).filter(|token| token.len() <= limits::TOKEN_BYTES_MAX);
     let by_access = access.and_then(|token| services.signer.verify(TokenKind::Access, token).ok());
     let by_refresh = refresh.and_then(|token| RefreshToken::decode(token, services.signer.as_ref()));
@@ -23,9 +55,5 @@ pub async fn log_out(
     if named.is_empty() {
         return Err(ErrorCode::Unauthorized.into());
     }
-    for session in services.sessions.find_many(&named).await? {
-        let audit = record(&session, AuditEvent::LoggedOut, address, services.clock.now());
-        end_session(services, &session, audit).await?;
-    }
-    Ok(())
+    Ok(services.sessions.find_many(&named).await?)
 }

@@ -8,24 +8,31 @@ mod background;
 mod connection;
 mod deliver;
 mod history;
+mod limit;
 mod log_out;
+mod my_sessions;
 mod read;
 mod refresh;
+mod refusals;
 mod rooms;
 mod send_message;
 mod sign_in;
 mod translate_message;
+mod withdraw;
 
-pub use authenticate::{Principal, authenticate};
+pub use authenticate::{Principal, authenticate, issue_ticket, redeem_ticket};
 pub use background::{Loop, Pipeline, background, recover};
 pub use connection::{Connection, Done, Handshake, Work};
 pub use history::{HistoryQuery, history};
-pub use log_out::log_out;
+pub use limit::{Limited, Limits, Payer, spend};
+pub use log_out::{log_out, log_out_everywhere};
+pub use my_sessions::{audit_trail, end_my_session, list_sessions};
 pub use read::mark_read;
 pub use refresh::refresh;
 pub use rooms::{list_rooms, open_room};
 pub use send_message::{Draft, send_messages};
-pub use sign_in::{Begun, SignedIn, Tokens, begin_sign_in, complete_sign_in, introduce};
+pub use sign_in::{Begun, Returned, SignedIn, Tokens, begin_sign_in, complete_sign_in, introduce};
+pub use withdraw::withdraw;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,8 +75,8 @@ pub struct Services {
     pub bus: Arc<dyn Bus>,
     /// The translation engines.
     pub translator: Arc<dyn Translator>,
-    /// Who people are.
-    pub identity: Arc<dyn IdentityProvider>,
+    /// Who people are: the providers, of which the first is taken when none is named.
+    pub identities: Vec<Arc<dyn IdentityProvider>>,
     /// Tokens.
     pub signer: Arc<dyn TokenSigner>,
     /// Time.
@@ -93,6 +100,8 @@ pub struct Settings {
     pub languages: Vec<Language>,
     /// How long the parts of a session live.
     pub lifetimes: Lifetimes,
+    /// How often somebody may do what costs us something.
+    pub limits: Limits,
     /// How long a message's first publication waits for its translation.
     pub hold: Duration,
     /// The protocol's settings.
@@ -106,6 +115,7 @@ impl Default for Settings {
         Self {
             languages,
             lifetimes: Lifetimes::default(),
+            limits: Limits::default(),
             hold: Duration::from_millis(800),
             stomp: SessionSettings::default(),
         }
@@ -117,6 +127,14 @@ impl Services {
     pub fn language(&self, tag: &str) -> Result<Language, Failure> {
         let language = Language::new(tag).map_err(|_| ErrorCode::UnknownLanguage)?;
         if self.settings.languages.contains(&language) { Ok(language) } else { Err(ErrorCode::UnknownLanguage.into()) }
+    }
+
+    /// The identity provider of this name, or the first one.
+    pub fn provider(&self, name: Option<&str>) -> Option<&Arc<dyn IdentityProvider>> {
+        match name {
+            Some(name) => self.identities.iter().find(|provider| provider.name() == name),
+            None => self.identities.first(),
+        }
     }
 
     /// The account of somebody who has signed in.

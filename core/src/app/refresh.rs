@@ -1,23 +1,84 @@
 //! A new access token for a refresh token. Every refresh is one compare-and-swap in the store.
+//!
+//! A refresh that fails signs the first client's user out. So one with an authentic cookie is never turned away while there is
+//! hope: it waits for the store, and for its own allowance, up to [`limits::REFRESH_PATIENCE`].
+
+use std::time::Duration;
 
 use super::Services;
+use super::limit::{Limited, Payer, spend};
 use super::sign_in::{Tokens, tokens};
 use crate::auth::{AuditEvent, AuditRecord, Presented, RefreshToken, Session};
 use crate::error::{ErrorCode, Failure};
+use crate::id::SessionId;
+use crate::limits;
 use crate::mutant::{Mutant, planted};
 use crate::ports::{Event, Revocation, Rotated, Rotation};
-use crate::time::Timestamp;
+use crate::time::{Monotonic, Timestamp};
 
 /// Exchanges a refresh token. Two tabs that come at once are given the same new one (invariant T2); one that was
 /// replaced long ago ends the session (T3).
 pub async fn refresh(services: &Services, token: Option<&str>, address: &str) -> Result<Tokens, Failure> {
-    let token = token.filter(|token| !token.is_empty()).ok_or(ErrorCode::RefreshTokenMissing)?;
-    let token = RefreshToken::decode(token, services.signer.as_ref()).ok_or(ErrorCode::RefreshTokenInvalid)?;
+    let token = token.filter(|token| !token.is_empty()).ok_or(ErrorCode::RefreshTokenMissing);
+    let token = token
+        .and_then(|token| RefreshToken::decode(token, services.signer.as_ref()).ok_or(ErrorCode::RefreshTokenInvalid));
+    let token = match token {
+        Ok(token) => token,
+        Err(code) => {
+            // Whoever has no cookie of ours is counted by address, and does not wait.
+            spend(services, Limited::Refresh, Payer::Address(address)).await?;
+            return Err(code.into());
+        }
+    };
+    let arrived = services.clock.now();
+    let deadline = services.clock.monotonic().plus(limits::REFRESH_PATIENCE);
+    let mut pause = Duration::from_millis(50);
+    while let Err(failure) = spend(services, Limited::Refresh, Payer::Session(token.session)).await {
+        let Failure::TooMany { retry_after } = failure else { return Err(failure) };
+        if !wait(services, retry_after, deadline).await {
+            return Err(Failure::Unavailable {
+                part: "the session's allowance of refreshes",
+                source: "used up".into(),
+            });
+        }
+    }
+    loop {
+        match exchange(services, token, address, arrived).await {
+            // What the store did before it went away is found at the next look: one behind, and so a lost response.
+            Err(Failure::Unavailable { part, source }) => {
+                if !wait(services, pause, deadline).await {
+                    return Err(Failure::Unavailable { part, source });
+                }
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Waits so long, or up to the deadline, and says whether there is time left.
+async fn wait(services: &Services, pause: Duration, deadline: Monotonic) -> bool {
+    let now = services.clock.monotonic();
+    services.timer.sleep_until(now.plus(pause).min(deadline)).await;
+    services.clock.monotonic() < deadline
+}
+
+async fn exchange(
+    services: &Services,
+    token: RefreshToken,
+    address: &str,
+    arrived: Timestamp,
+) -> Result<Tokens, Failure> {
     let mut session = services.sessions.find(token.session).await?.ok_or(ErrorCode::RefreshTokenInvalid)?;
     // Whoever loses a rotation looks again; with each loss the session has moved on, so this ends.
     loop {
         let now = services.clock.now();
-        let presented = session.classify(token.generation, services.settings.lifetimes.grace, now);
+        // Whoever had to wait here for the store is measured by when they came, or their own wait would make them a thief.
+        let presented = if session.is_live(now) {
+            session.classify(token.generation, services.settings.lifetimes.grace, arrived)
+        } else {
+            Presented::Ended
+        };
         let audit = |event| record(&session, event, address, now);
         match presented {
             Presented::Ended => return Err(ErrorCode::SessionEnded.into()),
@@ -55,11 +116,26 @@ pub async fn refresh(services: &Services, token: Option<&str>, address: &str) ->
 /// Ends a session in the store, then tells the nodes, whose sockets close. Ending it twice is ending it once (T14).
 pub(super) async fn end_session(services: &Services, session: &Session, audit: AuditRecord) -> Result<(), Failure> {
     services.sessions.revoke(session.id, &Revocation { at: audit.at, audit }).await?;
-    // Told each time: an earlier log-out may have been cut off here. The bus may lose it; the store has it.
-    let _ = services.bus.publish(Event::SessionEnded(session.id)).await;
+    // Told each time: an earlier log-out may have been cut off here.
+    close_sockets(services, session.id).await;
     Ok(())
 }
 
+/// Closes the sockets of a session that has ended: this node's at once, the others' by the bus, or, if it loses the event, when they
+/// next look at their sessions ([`limits::RECHECK_EVERY`]).
+pub(super) async fn close_sockets(services: &Services, session: SessionId) {
+    let event = Event::SessionEnded(session);
+    services.hub.event(&event);
+    let _ = services.bus.publish(event).await;
+}
+
 pub(super) fn record(session: &Session, event: AuditEvent, address: &str, at: Timestamp) -> AuditRecord {
-    AuditRecord { at, user: session.user, session: Some(session.id), event, address: address.to_owned() }
+    AuditRecord {
+        at,
+        user: session.user,
+        session: Some(session.id),
+        event,
+        address: address.to_owned(),
+        detail: String::new(),
+    }
 }

@@ -150,6 +150,7 @@ fn compose(services: &Services, sender: UserId, audience: &Audience, draft: &Dra
 fn again(failure: &Failure) -> Failure {
     match failure {
         Failure::Refused(code) => Failure::Refused(*code),
+        Failure::TooMany { retry_after } => Failure::TooMany { retry_after: *retry_after },
         Failure::Unavailable { part, source } => Failure::Unavailable { part, source: source.to_string().into() },
     }
 }

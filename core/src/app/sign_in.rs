@@ -4,7 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Services;
-use crate::auth::{AuditEvent, AuditRecord, Device, RefreshToken, Session, SignInCookie, code_challenge};
+use super::limit::{Limited, Payer, spend};
+use super::refresh::{end_session, record};
+use super::withdraw::keep_grant;
+use crate::auth::{AuditEvent, Device, RefreshToken, Session, SignInCookie, code_challenge};
 use crate::error::{ErrorCode, Failure};
 use crate::id::{SessionId, UserId};
 use crate::limits;
@@ -38,63 +41,105 @@ pub struct SignedIn {
     pub tokens: Tokens,
 }
 
-/// Makes the link to the provider. It is bound to the browser by the cookie alone, because the first client returns only the code.
-pub fn begin_sign_in(services: &Services, redirect_uri: &str) -> Begun {
+/// What the browser brought back from the provider.
+#[derive(Clone, Copy, Default)]
+pub struct Returned<'a> {
+    /// The authorization code.
+    pub code: &'a str,
+    /// The state, from clients that return it.
+    pub state: Option<&'a str>,
+    /// The issuer, from providers that name it and clients that return it (RFC 9207).
+    pub issuer: Option<&'a str>,
+}
+
+/// Makes the link to a provider, or to the first one. It is bound to the browser by the cookie alone, because the first client returns
+/// only the code.
+pub async fn begin_sign_in(
+    services: &Services,
+    provider: Option<&str>,
+    redirect_uri: &str,
+    address: &str,
+) -> Result<Begun, Failure> {
+    let provider = services.provider(provider).ok_or(ErrorCode::UnknownProvider)?;
+    spend(services, Limited::BeginSignIn, Payer::Address(address)).await?;
     let expires_at = services.clock.now().plus(limits::SIGN_IN_DEADLINE);
-    let cookie = SignInCookie::begin(services.entropy.as_ref(), redirect_uri, expires_at);
-    let url = services.identity.authorization_url(&AuthorizationRequest {
+    let cookie = SignInCookie::begin(services.entropy.as_ref(), provider.name(), redirect_uri, expires_at);
+    let request = AuthorizationRequest {
         redirect_uri: cookie.redirect_uri.clone(),
         state: cookie.state.clone(),
         nonce: cookie.nonce.clone(),
         code_challenge: code_challenge(&cookie.verifier),
-    });
-    Begun { url, cookie: cookie.encode(services.signer.as_ref()) }
+    };
+    let url = provider.authorization_url(&request).await.map_err(refusal)?;
+    Ok(Begun { url, cookie: cookie.encode(services.signer.as_ref()) })
 }
 
 /// Exchanges the returned code and begins a session. A sign-in is completed once; a client that returns `state` has it checked.
 pub async fn complete_sign_in(
     services: &Services,
-    code: &str,
-    state: Option<&str>,
+    returned: Returned<'_>,
     cookie: Option<&str>,
     device: Device,
 ) -> Result<SignedIn, Failure> {
+    let Returned { code, state, issuer } = returned;
     let too_long = |text: &str| text.len() > limits::OAUTH_PARAMETER_BYTES_MAX;
-    if code.is_empty() || too_long(code) || state.is_some_and(too_long) {
+    if code.is_empty() || too_long(code) || state.is_some_and(too_long) || issuer.is_some_and(too_long) {
         return Err(ErrorCode::BadRequest.into());
     }
+    spend(services, Limited::SignIn, Payer::Address(&device.address)).await?;
     let cookie = cookie.filter(|cookie| cookie.len() <= limits::TOKEN_BYTES_MAX).ok_or(ErrorCode::SignInNotBegun)?;
     let begun = SignInCookie::decode(cookie, services.signer.as_ref(), services.clock.now());
     let begun = begun.ok_or(ErrorCode::SignInNotBegun)?;
     if state.is_some_and(|state| state != begun.state) {
         return Err(ErrorCode::SignInNotBegun.into());
     }
+    let provider = services.provider(Some(&begun.provider)).ok_or(ErrorCode::UnknownProvider)?;
+    if state.is_none() && provider.needs_state() {
+        return Err(ErrorCode::StateRequired.into());
+    }
+    // RFC 9207 section 2.4: an answer of another issuer is not taken to this one's token endpoint (mix-up).
+    if let (Some(says), Some(is)) = (issuer, provider.issuer())
+        && says != is
+    {
+        return Err(ErrorCode::CodeRefused.into());
+    }
     if services.single_use.consume(&format!("sign-in:{}", begun.id), begun.expires_at).await? == Consumed::Already {
         return Err(ErrorCode::CodeRefused.into());
     }
     let exchange = CodeExchange {
         code: code.to_owned(),
+        state: begun.state,
         redirect_uri: begun.redirect_uri,
         code_verifier: begun.verifier,
         nonce: begun.nonce,
     };
-    let profile = services.identity.exchange(&exchange).await.map_err(|error| match error {
+    let authorized = provider.exchange(&exchange).await.map_err(refusal)?;
+    let now = services.clock.now();
+    let user = account(UserId::mint(services.entropy.as_ref()), authorized.profile, now);
+    let user = services.users.register(&user).await?;
+    spend(services, Limited::SignIn, Payer::Account(user.id)).await?;
+    if let Some(token) = &authorized.grant {
+        keep_grant(services, user.id, provider.name(), token).await?;
+    }
+    let id = SessionId::mint(services.entropy.as_ref());
+    let address = device.address.clone();
+    let session = Session::begin(id, user.id, device, &services.settings.lifetimes, now);
+    services.sessions.add(&session, &record(&session, AuditEvent::SignedIn, &address, now)).await?;
+    // Whoever left while they signed in has left: the session was not there to be ended with the others.
+    let stays = services.users.find(user.id).await?.is_some_and(|user| user.withdrawn_at.is_none());
+    if !stays {
+        end_session(services, &session, record(&session, AuditEvent::Denied, &address, now)).await?;
+        services.pipeline.give_back();
+        return Err(ErrorCode::CodeRefused.into());
+    }
+    Ok(SignedIn { user, tokens: tokens(services, &session, now) })
+}
+
+fn refusal(error: IdentityError) -> Failure {
+    match error {
         IdentityError::Refused { .. } => Failure::Refused(ErrorCode::CodeRefused),
         IdentityError::Unavailable { source, .. } => Failure::Unavailable { part: "identity provider", source },
-    })?;
-    let now = services.clock.now();
-    let user = services.users.register(&account(UserId::mint(services.entropy.as_ref()), profile, now)).await?;
-    let id = SessionId::mint(services.entropy.as_ref());
-    let audit = AuditRecord {
-        at: now,
-        user: user.id,
-        session: Some(id),
-        event: AuditEvent::SignedIn,
-        address: device.address.clone(),
-    };
-    let session = Session::begin(id, user.id, device, &services.settings.lifetimes, now);
-    services.sessions.add(&session, &audit).await?;
-    Ok(SignedIn { user, tokens: tokens(services, &session, now) })
+    }
 }
 
 /// Makes accounts for people who have not signed in yet, so that rooms with them can be opened. Who has one keeps it.

@@ -18,6 +18,9 @@ pub struct AuditRecord {
     pub event: AuditEvent,
     /// From which network address.
     pub address: String,
+    /// What else there is to say, such as a connection's name and its close code; often nothing.
+    /// At most [`crate::limits::AUDIT_DETAIL_BYTES_MAX`] bytes.
+    pub detail: String,
 }
 
 /// What can happen.

@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 pub struct SignInCookie {
     /// The sign-in's own name; it can be completed once.
     pub id: String,
+    /// At which provider: a code of another one is not taken (RFC 9700 section 4.4).
+    pub provider: String,
     /// The secret of PKCE (RFC 7636 section 4.1): 43 characters.
     pub verifier: String,
     /// For the ID token.
@@ -29,7 +31,7 @@ pub struct SignInCookie {
 
 impl SignInCookie {
     /// A sign-in that begins now.
-    pub fn begin(entropy: &dyn Entropy, redirect_uri: &str, expires_at: Timestamp) -> Self {
+    pub fn begin(entropy: &dyn Entropy, provider: &str, redirect_uri: &str, expires_at: Timestamp) -> Self {
         let text = || {
             let mut bytes = [0; 32];
             entropy.fill(&mut bytes);
@@ -37,6 +39,7 @@ impl SignInCookie {
         };
         Self {
             id: text(),
+            provider: provider.to_owned(),
             verifier: text(),
             nonce: text(),
             state: text(),
@@ -47,9 +50,10 @@ impl SignInCookie {
 
     /// The cookie's value.
     pub fn encode(&self, signer: &dyn TokenSigner) -> String {
-        let redirect_uri = URL_SAFE_NO_PAD.encode(&self.redirect_uri);
+        let [provider, redirect_uri] = [&self.provider, &self.redirect_uri].map(|text| URL_SAFE_NO_PAD.encode(text));
         let expires_at = self.expires_at.as_millis();
-        let fields = format!("{}.{}.{}.{}.{redirect_uri}.{expires_at}", self.id, self.verifier, self.nonce, self.state);
+        let Self { id, verifier, nonce, state, .. } = self;
+        let fields = format!("{id}.{provider}.{verifier}.{nonce}.{state}.{redirect_uri}.{expires_at}");
         let code = signer.mac(MacPurpose::SignIn, fields.as_bytes());
         format!("{fields}.{}", URL_SAFE_NO_PAD.encode(code))
     }
@@ -61,11 +65,20 @@ impl SignInCookie {
         if !signer.mac_matches(MacPurpose::SignIn, fields.as_bytes(), &code) {
             return None;
         }
-        let mut parts = fields.split('.').map(str::to_owned);
-        let (id, verifier, nonce, state) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let redirect_uri = String::from_utf8(URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok()?;
-        let expires_at = Timestamp::from_millis(parts.next()?.parse().ok()?);
-        (now < expires_at).then_some(Self { id, verifier, nonce, state, redirect_uri, expires_at })
+        let text = |part: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+        let parts: Vec<&str> = fields.split('.').collect();
+        let [id, provider, verifier, nonce, state, redirect_uri, expires_at] = parts.as_slice() else { return None };
+        let expires_at = Timestamp::from_millis(expires_at.parse().ok()?);
+        let begun = Self {
+            id: (*id).to_owned(),
+            provider: text(provider)?,
+            verifier: (*verifier).to_owned(),
+            nonce: (*nonce).to_owned(),
+            state: (*state).to_owned(),
+            redirect_uri: text(redirect_uri)?,
+            expires_at,
+        };
+        (now < expires_at).then_some(begun)
     }
 }
 

@@ -138,6 +138,15 @@ impl Session {
         }
     }
 
+    /// Whether a refresh token of this generation could be exchanged now: it is the current one, or its predecessor within grace
+    /// or while the current one is unacknowledged. To ask changes nothing.
+    pub fn honours(&self, presented: Generation, grace: Duration, now: Timestamp) -> bool {
+        match self.classify(presented, grace, now) {
+            Presented::Current | Presented::Concurrent | Presented::LostResponse => true,
+            Presented::Reuse | Presented::Ended => false,
+        }
+    }
+
     /// The row after a rotation now. The absolute end never moves.
     #[must_use]
     pub fn rotated(&self, lifetimes: &Lifetimes, now: Timestamp) -> Self {
@@ -200,5 +209,9 @@ mod tests {
             assert!(session.expires_at <= end);
         }
         assert!(!session.is_live(end));
+        // Whatever a row says of its sliding end.
+        session.expires_at = end.plus(Duration::from_secs(1));
+        assert!(!session.is_live(end));
+        assert!(session.is_live(Timestamp::from_millis(end.as_millis() - 1)));
     }
 }

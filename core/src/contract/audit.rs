@@ -20,7 +20,14 @@ contract!($, audit, audit_contract, (audit), [
 ]);
 
 fn record(user: UserId, event: AuditEvent, millis: u64) -> AuditRecord {
-    AuditRecord { at: at(millis), user, session: Some(session_id()), event, address: "2001:db8::1".to_owned() }
+    AuditRecord {
+        at: at(millis),
+        user,
+        session: Some(session_id()),
+        event,
+        address: "2001:db8::1".to_owned(),
+        detail: "«closed» with 4001; it's 1 of 2".to_owned(),
+    }
 }
 
 pub async fn a_record_is_listed_as_given(audit: &dyn Audit) {
@@ -37,8 +44,9 @@ pub async fn a_record_is_listed_as_given(audit: &dyn Audit) {
     ] {
         let record = record(user_id(), event, 7);
         audit.append(&record).await.unwrap();
+        let (user, address, detail) = (user_id(), String::new(), String::new());
+        let nameless = AuditRecord { user, session: None, address, detail, ..record.clone() };
         assert_eq!(audit.list(record.user, 10).await.unwrap(), [record]);
-        let nameless = AuditRecord { user: user_id(), session: None, at: at(8), event, address: String::new() };
         audit.append(&nameless).await.unwrap();
         assert_eq!(audit.list(nameless.user, 10).await.unwrap(), [nameless]);
     }

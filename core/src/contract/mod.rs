@@ -68,6 +68,9 @@ macro_rules! boxed {
     ($law:ident, ($one:ident, $other:ident)) => {
         |$one, $other| Box::pin($law($one, $other))
     };
+    ($law:ident, ($one:ident, $other:ident, $third:ident)) => {
+        |$one, $other, $third| Box::pin($law($one, $other, $third))
+    };
 }
 
 /// Calls a law with one subject for all its ports.
@@ -79,6 +82,9 @@ macro_rules! obey {
     };
     ($law:path, $subject:ident, ($one:ident, $other:ident)) => {
         $law(&*$subject, &*$subject)
+    };
+    ($law:path, $subject:ident, ($one:ident, $other:ident, $third:ident)) => {
+        $law(&*$subject, &*$subject, &*$subject)
     };
 }
 

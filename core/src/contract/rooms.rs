@@ -2,6 +2,7 @@
 
 use futures_util::future::{BoxFuture, join_all};
 
+use super::sessions::revocation;
 use super::{RACERS, at, room_id, room_of, somebody, user_id};
 use crate::chat::Room;
 use crate::id::{RoomId, Seq, UserId};
@@ -27,6 +28,7 @@ contract!($, rooms, rooms_contract, (rooms, users), [
     a_filter_is_text_and_never_a_pattern,
     a_filter_is_not_compared_with_ones_own_name,
     a_filter_is_compared_with_the_name_that_is_shown,
+    the_room_of_one_who_left_stays_and_is_found_by_the_name_that_is_shown,
     a_filtered_list_counts_and_pages_what_matches,
     an_activity_is_noted_and_only_rises,
     a_read_mark_only_rises,
@@ -226,6 +228,21 @@ pub async fn a_filter_is_compared_with_the_name_that_is_shown(rooms: &dyn Rooms,
     open(rooms, &room).await;
     assert_eq!(listed(rooms, reader, query("alice", 0, 20)).await, (vec![], 0));
     assert_eq!(listed(rooms, reader, query(gone.shown_name(), 0, 20)).await, (vec![room.id], 1));
+}
+
+pub async fn the_room_of_one_who_left_stays_and_is_found_by_the_name_that_is_shown(
+    rooms: &dyn Rooms,
+    users: &dyn Users,
+) {
+    let (reader, ids) = reader_of(rooms, users, &["Alice", "Bob"]).await;
+    let alice = rooms.find(ids[0]).await.unwrap().unwrap().other(reader.id).unwrap().user;
+    assert_eq!(listed(rooms, reader.id, query("alice", 0, 20)).await, (vec![ids[0]], 1));
+    users.withdraw(alice, &revocation(alice, 10)).await.unwrap().unwrap();
+    let shown = users.find(alice).await.unwrap().unwrap().shown_name().to_owned();
+    assert_eq!(listed(rooms, reader.id, query("alice", 0, 20)).await, (vec![], 0));
+    assert_eq!(listed(rooms, reader.id, query(&shown, 0, 20)).await, (vec![ids[0]], 1));
+    assert_eq!(listed(rooms, reader.id, query("", 0, 20)).await, (ids.clone(), 2));
+    assert!(rooms.membership(ids[0], alice).await.unwrap().is_some());
 }
 
 pub async fn a_filtered_list_counts_and_pages_what_matches(rooms: &dyn Rooms, users: &dyn Users) {

@@ -37,12 +37,12 @@ fn begun(user: UserId, millis: u64) -> Session {
     Session::begin(session_id(), user, device, &Lifetimes::default(), at(millis))
 }
 
-fn record(session: &Session, event: AuditEvent, millis: u64) -> AuditRecord {
-    let address = "203.0.113.9".to_owned();
-    AuditRecord { at: at(millis), user: session.user, session: Some(session.id), event, address }
+pub(super) fn record(session: &Session, event: AuditEvent, millis: u64) -> AuditRecord {
+    let (address, detail) = ("203.0.113.9".to_owned(), format!("it's «{millis}»"));
+    AuditRecord { at: at(millis), user: session.user, session: Some(session.id), event, address, detail }
 }
 
-async fn added(sessions: &dyn Sessions, user: UserId, millis: u64) -> Session {
+pub(super) async fn added(sessions: &dyn Sessions, user: UserId, millis: u64) -> Session {
     let session = begun(user, millis);
     sessions.add(&session, &record(&session, AuditEvent::SignedIn, millis)).await.unwrap();
     session
@@ -52,20 +52,20 @@ fn rotation(from: u32, millis: u64) -> Rotation {
     Rotation { from: Generation(from), rotated_at: at(millis), expires_at: at(millis).plus(Duration::from_mins(1)) }
 }
 
-async fn rotate(sessions: &dyn Sessions, session: &Session, from: u32, millis: u64) -> Rotated {
+pub(super) async fn rotate(sessions: &dyn Sessions, session: &Session, from: u32, millis: u64) -> Rotated {
     let record = record(session, AuditEvent::Refreshed, millis);
     sessions.rotate(session.id, rotation(from, millis), &record).await.unwrap()
 }
 
 /// A revocation as it is asked for: its record names no session yet.
-fn revocation(user: UserId, millis: u64) -> Revocation {
-    let address = "198.51.100.7".to_owned();
-    let audit = AuditRecord { at: at(millis), user, session: None, event: AuditEvent::LoggedOut, address };
+pub(super) fn revocation(user: UserId, millis: u64) -> Revocation {
+    let (address, detail) = ("198.51.100.7".to_owned(), "everywhere".to_owned());
+    let audit = AuditRecord { at: at(millis), user, session: None, event: AuditEvent::LoggedOut, address, detail };
     Revocation { at: at(millis), audit }
 }
 
 /// How many records of this kind a session has.
-async fn records(audit: &dyn Audit, session: &Session, event: AuditEvent) -> usize {
+pub(super) async fn records(audit: &dyn Audit, session: &Session, event: AuditEvent) -> usize {
     let trail = audit.list(session.user, 100).await.unwrap();
     trail.iter().filter(|record| record.session == Some(session.id) && record.event == event).count()
 }

@@ -33,6 +33,9 @@ pub trait Grants: Send + Sync {
     /// A user's grants, ordered by issuer.
     async fn list(&self, user: UserId) -> Result<Vec<Grant>, StoreError>;
 
-    /// Removes all of a user, and says how many.
-    async fn remove(&self, user: UserId) -> Result<u64, StoreError>;
+    /// Those of users who have withdrawn, so that they can be given back; the users' numbers rise, and the issuers of one user.
+    async fn left(&self, limit: u32) -> Result<Vec<Grant>, StoreError>;
+
+    /// Removes one, and says whether it was there.
+    async fn remove(&self, user: UserId, issuer: &str) -> Result<bool, StoreError>;
 }

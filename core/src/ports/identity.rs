@@ -26,6 +26,8 @@ pub struct AuthorizationRequest {
 pub struct CodeExchange {
     /// The authorization code.
     pub code: String,
+    /// The same as in the request. Some providers want to see it again.
+    pub state: String,
     /// The same as in the request.
     pub redirect_uri: String,
     /// The secret behind the challenge (RFC 7636 section 4.5).
@@ -57,11 +59,31 @@ pub struct Profile {
     pub language: Option<Language>,
 }
 
-/// Why a code was not exchanged.
+/// What a provider granted with a code: a token of its own, kept for one use only, to be given back ([`IdentityProvider::revoke`]).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProviderToken(pub String);
+
+impl fmt::Debug for ProviderToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProviderToken")
+    }
+}
+
+/// What a code was good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorized {
+    /// Who.
+    pub profile: Profile,
+    /// What to give back when the user leaves, if the provider takes it back.
+    pub grant: Option<ProviderToken>,
+}
+
+/// Why a provider did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The code is wrong, used, expired, or belongs to another browser, address or client.
-    #[error("{provider} refused the code")]
+    /// The code is wrong, used, expired, or belongs to another browser, address or client; or the answer's issuer, audience or nonce is
+    /// not the one of this sign-in. Of a token to be revoked: it is worthless already.
+    #[error("{provider} refused")]
     Refused {
         /// Which provider.
         provider: String,
@@ -83,11 +105,22 @@ pub trait IdentityProvider: Send + Sync {
     /// The name, as the configuration spells it.
     fn name(&self) -> &str;
 
+    /// The identifier with which it may answer in `iss` (RFC 9207 section 2), once it is known.
+    fn issuer(&self) -> Option<String>;
+
+    /// Whether the client must return `state`, because the provider holds a code to neither PKCE nor a nonce.
+    fn needs_state(&self) -> bool {
+        false
+    }
+
     /// Where the browser goes to sign in.
-    fn authorization_url(&self, request: &AuthorizationRequest) -> String;
+    async fn authorization_url(&self, request: &AuthorizationRequest) -> Result<String, IdentityError>;
 
     /// The profile behind a code. A code is good once.
-    async fn exchange(&self, exchange: &CodeExchange) -> Result<Profile, IdentityError>;
+    async fn exchange(&self, exchange: &CodeExchange) -> Result<Authorized, IdentityError>;
+
+    /// Gives a grant back (RFC 7009 where the provider knows it): the provider forgets that the user ever allowed this server anything.
+    async fn revoke(&self, token: &ProviderToken) -> Result<(), IdentityError>;
 }
 
 /// An account that a built-in provider offers on its page.

@@ -26,8 +26,8 @@ pub use clock::{Clock, Entropy, Timer};
 pub use cursors::{Cursor, Cursors};
 pub use grants::{Grant, Grants};
 pub use identity::{
-    Account, AuthorizationEndpoint, AuthorizationRefused, AuthorizationRequest, CodeExchange, IdentityError,
-    IdentityProvider, Profile,
+    Account, AuthorizationEndpoint, AuthorizationRefused, AuthorizationRequest, Authorized, CodeExchange,
+    IdentityError, IdentityProvider, Profile, ProviderToken,
 };
 pub use messages::{Appended, Changed, Head, Messages, MessagesError, Page, Unread};
 pub use presence::{Presence, PresenceError};

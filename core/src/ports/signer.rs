@@ -83,11 +83,18 @@ pub trait TokenSigner: Send + Sync {
     /// What an authentic token of this kind says. **Time is not looked at**: whoever asks compares `expires_at` and `issued_at`.
     fn verify(&self, kind: TokenKind, token: &str) -> Result<Claims, SignerError>;
 
-    /// A code over these bytes, made with a secret of the server.
+    /// A code over these bytes, made with the newest secret of the server.
     fn mac(&self, purpose: MacPurpose, bytes: &[u8]) -> [u8; 32];
 
-    /// Whether the code is the one for these bytes, in constant time.
+    /// Whether the code is the one for these bytes under the newest secret, or an earlier one that is still kept; in constant time.
     fn mac_matches(&self, purpose: MacPurpose, bytes: &[u8], code: &[u8]) -> bool;
+
+    /// Encrypts and authenticates (AEAD, RFC 5116): only this server opens it again, and only under the same context.
+    /// The nonce must be fresh chance, 12 bytes.
+    fn seal(&self, nonce: [u8; 12], context: &[u8], secret: &[u8]) -> Vec<u8>;
+
+    /// What was sealed under this context; `None` for anything else.
+    fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>>;
 
     /// The public keys as a JSON Web Key Set (RFC 7517 section 5). Never a symmetric one.
     fn jwks(&self) -> String;

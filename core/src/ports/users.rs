@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
-use crate::id::UserId;
+use super::{Revocation, StoreError};
+use crate::id::{SessionId, UserId};
 use crate::translate::Language;
 use crate::user::{Email, Identity, User};
 
@@ -26,6 +26,10 @@ pub trait Users: Send + Sync {
 
     /// The user of this identity who has not withdrawn.
     async fn find_by_identity(&self, identity: &Identity) -> Result<Option<User>, StoreError>;
+
+    /// The user leaves: the account becomes what [`User::withdrawn`] says, and all sessions end, each with this audit record, in one
+    /// commit. Answers with the sessions that this ended; `None` if there is no such user, or they have left before.
+    async fn withdraw(&self, id: UserId, revocation: &Revocation) -> Result<Option<Vec<SessionId>>, StoreError>;
 
     /// Sets the language that the user reads. Says whether there is such a user.
     async fn set_language(&self, id: UserId, language: Option<&Language>) -> Result<bool, StoreError>;

@@ -21,11 +21,13 @@ pub enum CloseCode {
     ConnectTimeout,
     /// An ERROR frame says why.
     Refused,
+    /// A frame carried another user's token: the account was switched in this browser.
+    AccountSwitched,
 }
 
 impl CloseCode {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Normal,
         Self::Draining,
         Self::SessionEnded,
@@ -35,6 +37,7 @@ impl CloseCode {
         Self::HeartBeatMissed,
         Self::ConnectTimeout,
         Self::Refused,
+        Self::AccountSwitched,
     ];
 
     /// The number on the wire.
@@ -49,6 +52,7 @@ impl CloseCode {
             Self::HeartBeatMissed => 4005,
             Self::ConnectTimeout => 4006,
             Self::Refused => 4007,
+            Self::AccountSwitched => 4008,
         }
     }
 
@@ -64,6 +68,7 @@ impl CloseCode {
             Self::HeartBeatMissed => "no heart-beat",
             Self::ConnectTimeout => "no CONNECT in time",
             Self::Refused => "refused: see the ERROR frame",
+            Self::AccountSwitched => "another account has signed in: connect again",
         }
     }
 }

@@ -106,6 +106,8 @@ pub enum Input<'a> {
     Bytes(&'a [u8]),
     /// An answer came.
     Reply(AskId, Reply),
+    /// The ERROR that was announced by [`Output::Refusing`] leaves after so long; until then the connection is silent.
+    RefuseAfter(Duration),
     /// Something was written to the client.
     Wrote,
     /// Time has passed, perhaps up to [`Session::next_deadline`].
@@ -113,14 +115,30 @@ pub enum Input<'a> {
 }
 
 /// What a session wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send these bytes, behind everything that is queued.
     Send(Bytes),
+    /// A frame carried this token, as it came; what the frame asks follows.
+    Carried(String),
+    /// A frame was refused: when may the ERROR leave ([`Input::RefuseAfter`])? Nothing else is to be sent or done.
+    Refusing,
     /// Find out or do this, in order.
     Ask(AskId, Ask),
     /// Send what is queued, then close. Nothing more will be wanted.
     Close(CloseCode),
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Send(bytes) => f.debug_tuple("Send").field(bytes).finish(),
+            Self::Carried(_) => f.write_str("Carried"),
+            Self::Refusing => f.write_str("Refusing"),
+            Self::Ask(id, ask) => f.debug_tuple("Ask").field(id).field(ask).finish(),
+            Self::Close(code) => f.debug_tuple("Close").field(code).finish(),
+        }
+    }
 }
 
 /// What a session is set up with.
@@ -146,8 +164,8 @@ enum Phase {
     Connecting(AskId),
     /// CONNECTED went out.
     Connected,
-    /// CONNECT was refused; the ERROR goes out at this moment.
-    Refusing(Monotonic, Bytes),
+    /// A frame was refused; the ERROR goes out at this moment, or when it is said when.
+    Refusing(Option<Monotonic>, Bytes),
     /// A frame was refused; the ERROR goes out when everything that came before it is answered.
     Failing(Bytes),
     /// DISCONNECT came.
@@ -160,6 +178,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Session {
     settings: SessionSettings,
+    /// The connection's name, for both sides' logs.
+    name: String,
     decoder: Decoder,
     phase: Phase,
     beat: HeartBeat,
@@ -186,9 +206,10 @@ impl From<ErrorCode> for Refusal {
 
 impl Session {
     /// A session that begins now.
-    pub fn new(now: Monotonic, settings: SessionSettings) -> Self {
+    pub fn new(now: Monotonic, settings: SessionSettings, name: String) -> Self {
         Self {
             settings,
+            name,
             decoder: Decoder::new(settings.frames),
             phase: Phase::New,
             beat: HeartBeat::default(),
@@ -209,6 +230,11 @@ impl Session {
             Input::Bytes(bytes) => self.bytes(now, bytes),
             Input::Reply(id, reply) => self.reply(now, id, reply),
             Input::Wrote => self.last_sent = now,
+            Input::RefuseAfter(delay) => {
+                if let Phase::Refusing(at @ None, _) = &mut self.phase {
+                    *at = Some(now.plus(delay));
+                }
+            }
             Input::Tick => {}
         }
         self.tick(now);
@@ -223,7 +249,7 @@ impl Session {
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let phase = match &self.phase {
             Phase::New | Phase::Connecting(_) => Some(self.began.plus(limits::CONNECT_DEADLINE)),
-            Phase::Refusing(at, _) => Some(*at),
+            Phase::Refusing(at, _) => *at,
             Phase::Connected | Phase::Disconnecting(_) | Phase::Failing(_) => None,
             Phase::Ended => return None,
         };
@@ -297,14 +323,15 @@ impl Session {
         }
         let malformed = Refusal(ErrorCode::BadHeader, "heart-beat is two numbers of milliseconds");
         self.beat = HeartBeat::negotiate(frame.header("heart-beat")).ok_or(malformed)?;
-        // The header's name is that of HTTP; clients spell it in either case.
-        let authorization =
-            ["Authorization", "authorization"].iter().find_map(|name| frame.header(name)).map(str::to_owned);
+        let authorization = authorization(frame).map(str::to_owned);
         self.ask(Ask::Authenticate { authorization }, None);
         Ok(())
     }
 
     fn connected_frame(&mut self, frame: &Frame, command: Command) -> Result<(), Refusal> {
+        if let Some(token) = authorization(frame) {
+            self.outputs.push_back(Output::Carried(token.to_owned()));
+        }
         let receipt = frame.header("receipt").map(str::to_owned);
         let ask = match command {
             Command::Send => Self::send(frame)?,
@@ -395,6 +422,7 @@ impl Session {
                 let millis = |beat: Duration| beat.as_millis();
                 let connected = Frame::new(Command::Connected)
                     .with("version", Version::V1_2.as_str())
+                    .with("session", self.name.clone())
                     .with("server", concat!("transtalk/", env!("CARGO_PKG_VERSION")))
                     .with(
                         "heart-beat",
@@ -420,7 +448,7 @@ impl Session {
     fn refuse_in_turn(&mut self, now: Monotonic, refusal: Refusal, receipt: Option<&str>) {
         if matches!(self.phase, Phase::Connected) {
             self.frame_since = None;
-            self.phase = Phase::Failing(error_frame(refusal, receipt));
+            self.phase = Phase::Failing(self.error_frame(refusal, receipt));
             self.fail();
         } else {
             self.refuse(now, refusal, receipt);
@@ -429,19 +457,20 @@ impl Session {
 
     fn fail(&mut self) {
         if let (Phase::Failing(error), true) = (&self.phase, self.receipts.is_empty()) {
-            self.outputs.push_back(Output::Send(error.clone()));
-            self.end(CloseCode::Refused);
+            self.phase = Phase::Refusing(None, error.clone());
+            self.outputs.push_back(Output::Refusing);
         }
     }
 
     /// "The server MAY send ERROR frames if something goes wrong. In this case, it MUST then close the connection just after sending the ERROR frame."
     fn refuse(&mut self, now: Monotonic, refusal: Refusal, receipt: Option<&str>) {
-        let error = error_frame(refusal, receipt);
-        if matches!(self.phase, Phase::Connecting(_)) && !self.settings.error_delay.is_zero() {
-            self.phase = Phase::Refusing(now.plus(self.settings.error_delay), error);
+        let error = self.error_frame(refusal, receipt);
+        self.frame_since = None;
+        if matches!(self.phase, Phase::Connecting(_)) {
+            self.phase = Phase::Refusing(Some(now.plus(self.settings.error_delay)), error);
         } else {
-            self.outputs.push_back(Output::Send(error));
-            self.end(CloseCode::Refused);
+            self.phase = Phase::Refusing(None, error);
+            self.outputs.push_back(Output::Refusing);
         }
     }
 
@@ -453,6 +482,20 @@ impl Session {
         self.phase = Phase::Ended;
         self.frame_since = None;
         self.outputs.push_back(Output::Close(code));
+    }
+
+    fn error_frame(&self, Refusal(code, message): Refusal, receipt: Option<&str>) -> Bytes {
+        let mut error = Frame::new(Command::Error)
+            .with("code", code.as_str())
+            .with("message", message)
+            .with("connection", self.name.clone());
+        if code == ErrorCode::NoCommonVersion {
+            error = error.with("version", Version::V1_2.as_str());
+        }
+        if let Some(receipt) = receipt {
+            error = error.with("receipt-id", receipt);
+        }
+        encode(&error.with("content-type", "text/plain").with_body(message), Version::V1_2)
     }
 
     /// Whether both sides owe each other a sign of life.
@@ -467,7 +510,7 @@ impl Session {
             Phase::New | Phase::Connecting(_) if past(Some(self.began.plus(limits::CONNECT_DEADLINE))) => {
                 return self.end(CloseCode::ConnectTimeout);
             }
-            Phase::Refusing(at, error) if now >= *at => {
+            Phase::Refusing(Some(at), error) if now >= *at => {
                 let error = error.clone();
                 self.outputs.push_back(Output::Send(error));
                 return self.end(CloseCode::Refused);
@@ -490,15 +533,9 @@ impl Session {
     }
 }
 
-fn error_frame(Refusal(code, message): Refusal, receipt: Option<&str>) -> Bytes {
-    let mut error = Frame::new(Command::Error).with("code", code.as_str()).with("message", message);
-    if code == ErrorCode::NoCommonVersion {
-        error = error.with("version", Version::V1_2.as_str());
-    }
-    if let Some(receipt) = receipt {
-        error = error.with("receipt-id", receipt);
-    }
-    encode(&error.with("content-type", "text/plain").with_body(message), Version::V1_2)
+/// The header's name is that of HTTP; clients spell it in either case.
+fn authorization(frame: &Frame) -> Option<&str> {
+    ["Authorization", "authorization"].iter().find_map(|name| frame.header(name))
 }
 
 fn destination(frame: &Frame) -> Result<Destination, Refusal> {

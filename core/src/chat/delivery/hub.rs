@@ -201,6 +201,30 @@ impl Hub {
         }
     }
 
+    /// The sessions that have a connection.
+    pub fn sessions(&self) -> Vec<SessionId> {
+        let sessions: BTreeSet<_> = self.lock().links.values().map(|registered| registered.link.session).collect();
+        sessions.into_iter().collect()
+    }
+
+    /// Says something to one connection, on its subscriptions to `/user/queue/{queue}`. The body is JSON.
+    pub fn tell_connection(&self, connection: ConnectionId, queue: &str, body: &Bytes) {
+        let mut state = self.lock();
+        let Some(registered) = state.links.get(&connection) else { return };
+        let (user, outbox) = (registered.link.user, registered.link.outbox.clone());
+        let topic = PlainTopic::Own(user, queue.to_owned());
+        let ids: Vec<SubscriptionId> = registered
+            .subscriptions
+            .iter()
+            .filter(|(_, subscribed)| matches!(subscribed, Topic::Plain(plain) if *plain == topic))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            state.next_number += 1;
+            outbox.push(plain_frame(&format!("/user/queue/{queue}"), &id, state.next_number, body.clone()));
+        }
+    }
+
     /// The rooms that somebody listens to.
     pub fn rooms(&self) -> Vec<RoomId> {
         let mut rooms: Vec<RoomId> = self.lock().lanes.keys().map(|(room, _)| *room).collect();
@@ -263,6 +287,11 @@ impl Hub {
                 state.on_lane(room, kind, false, |lane, needs| lane.resume(&listener, needs))
             })
             .collect()
+    }
+
+    /// Ends every connection at once: nothing that is queued is written.
+    pub fn abort_all(&self, code: CloseCode) {
+        self.lock().links.values().for_each(|registered| registered.link.outbox.abort(code));
     }
 
     /// Ends every connection.

@@ -8,11 +8,19 @@ struct Talk {
     session: Session,
     now: u64,
     asked: Vec<(AskId, Ask)>,
+    carried: Vec<String>,
+    /// For how long the shell holds an ERROR back.
+    delay: Duration,
 }
 
 impl Talk {
     fn new() -> Self {
-        Self { session: Session::new(Monotonic::from_millis(0), SessionSettings::default()), now: 0, asked: Vec::new() }
+        Self::with(SessionSettings::default())
+    }
+
+    fn with(settings: SessionSettings) -> Self {
+        let session = Session::new(Monotonic::from_millis(0), settings, "c0".to_owned());
+        Self { session, now: 0, asked: Vec::new(), carried: Vec::new(), delay: Duration::ZERO }
     }
 
     /// Connected, with whatever heart-beat.
@@ -36,6 +44,8 @@ impl Talk {
                     self.asked.push((id, ask));
                     seen.push_str("ask");
                 }
+                Output::Carried(token) => self.carried.push(token),
+                Output::Refusing => seen.push_str(&self.input(Input::RefuseAfter(self.delay))),
                 Output::Close(code) => write!(seen, "close {}", code.code()).unwrap(),
             }
         }
@@ -230,8 +240,34 @@ fn a_frame_that_is_refused_waits_for_the_answers_to_those_before_it() {
 #[test]
 fn a_refused_connect_owes_no_heart_beat() {
     let settings = SessionSettings { error_delay: Duration::from_mins(1), ..SessionSettings::default() };
-    let mut talk = Talk { session: Session::new(Monotonic::from_millis(0), settings), now: 0, asked: Vec::new() };
+    let mut talk = Talk::with(settings);
     talk.says("CONNECT\naccept-version:1.2\nheart-beat:1000,1000\n\n\0");
     talk.answer(Reply::Refused(ErrorCode::Unauthorized));
     assert_eq!(talk.session.next_deadline(), Some(Monotonic::from_millis(60_000)));
+}
+
+#[test]
+fn a_token_on_a_frame_is_handed_over_before_what_the_frame_asks() {
+    let mut talk = Talk::connected("0,0");
+    assert_eq!(talk.says("SUBSCRIBE\nid:1\ndestination:/topic/chat/1\nAuthorization:Bearer x\n\n\0"), "ask");
+    assert_eq!(talk.says("UNSUBSCRIBE\nid:1\n\n\0"), "ask");
+    assert_eq!(talk.carried, ["Bearer x"]);
+}
+
+#[test]
+fn an_error_is_held_back_in_silence_for_as_long_as_the_shell_says() {
+    let mut talk = Talk::connected("10000,10000");
+    talk.delay = Duration::from_secs(30);
+    assert_eq!(talk.says("SEND\ndestination:/topic/chat/1\n\nx\0"), "");
+    assert_eq!(talk.says("SUBSCRIBE\nid:1\ndestination:/topic/chat/1\n\n\0"), "", "nothing more is taken in");
+    assert_eq!(talk.at(29_999), "", "nor does a heart-beat leave");
+    refused(&talk.at(30_000), "DESTINATION_REFUSED");
+}
+
+#[test]
+fn connected_and_error_name_the_connection() {
+    let mut talk = Talk::new();
+    talk.says("CONNECT\naccept-version:1.2\n\n\0");
+    assert!(talk.answer(Reply::Done).contains("\nsession:c0\n"));
+    assert!(talk.says("SEND\ndestination:/topic/chat/1\n\nx\0").contains("\nconnection:c0\n"));
 }
