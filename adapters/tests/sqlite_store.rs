@@ -10,13 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 use sqlite_support::{Folder, fresh, run};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use transtalk_adapters::sqlite::{SqliteOpenError, SqliteOptions, SqliteStore, Synchronous, WriterPragmas};
-use transtalk_core::auth::{AuditEvent, AuditRecord};
+use transtalk_core::auth::{AuditEvent, AuditRecord, Device, Lifetimes, Session};
 use transtalk_core::chat::{NewMessage, Text};
-use transtalk_core::ports::{self, Appended, Entropy, Messages, MessagesError, StoreError};
-use transtalk_core::{ClientMessageId, MessageId, RoomId, Seq, Timestamp, UserId};
+use transtalk_core::ports::{
+    self, Appended, Entropy, Messages, MessagesError, Revocation, Rotated, Rotation, Sessions, StoreError, Users,
+};
+use transtalk_core::translate::Language;
+use transtalk_core::{ClientMessageId, Identity, MessageId, RoomId, Seq, SessionId, Timestamp, User, UserId};
 
 /// The check of the next two tests: the first needs it to hold, the second sees that it can fail.
 fn is_synced_before_its_answer(pragmas: &WriterPragmas) -> bool {
@@ -127,6 +131,68 @@ fn an_error_of_the_file_undoes_the_transaction_and_tells_everybody_in_it() {
 }
 
 #[test]
+fn a_withdrawal_that_fails_at_its_last_record_is_undone_whole() {
+    run(async {
+        let folder = Folder::new();
+        let store = open(&folder.file()).await;
+        let user = account();
+        store.register(&user).await.unwrap();
+        let sessions: Vec<Session> = (0..3).map(|_| session(user.id)).collect();
+        for session in &sessions {
+            store.add(session, &record(user.id)).await.unwrap();
+        }
+        let revocation = Revocation { at: Timestamp::from_secs(1_700_000_001), audit: record(user.id) };
+        let mut other = connect(&folder.file()).await;
+        execute(
+            &mut other,
+            "create trigger full before insert on audit when (select count(*) from audit) >= 5
+             begin select raise(abort, 'the trail is full'); end",
+        )
+        .await;
+        // Its neighbour in the transaction is none the worse for it.
+        let language = Language::new("ko").unwrap();
+        let (withdrawn, is_set) =
+            tokio::join!(biased; store.withdraw(user.id, &revocation), store.set_language(user.id, Some(&language)));
+        assert!(matches!(withdrawn, Err(StoreError::Unavailable { store: "sqlite", .. })), "{withdrawn:?}");
+        assert!(is_set.unwrap());
+        let user = User { language: Some(language), ..user };
+        assert_eq!(store.find_by_identity(&user.identity).await.unwrap().as_ref(), Some(&user));
+        assert_eq!(Sessions::list(&store, user.id).await.unwrap().len(), 3);
+        assert_eq!(ports::Audit::list(&store, user.id, 10).await.unwrap().len(), 3);
+
+        execute(&mut other, "drop trigger full").await;
+        assert_eq!(store.withdraw(user.id, &revocation).await.unwrap().unwrap().len(), 3);
+        assert_eq!(Users::find(&store, user.id).await.unwrap(), Some(user.withdrawn(revocation.at)));
+        assert_eq!(Sessions::list(&store, user.id).await.unwrap(), []);
+        assert_eq!(ports::Audit::list(&store, user.id, 10).await.unwrap().len(), 6);
+    });
+}
+
+#[test]
+fn what_ended_in_one_process_has_ended_in_another() {
+    run(async {
+        let folder = Folder::new();
+        let (one, other) = (open(&folder.file()).await, open(&folder.file()).await);
+        let user = account();
+        one.register(&user).await.unwrap();
+        let session = session(user.id);
+        other.add(&session, &record(user.id)).await.unwrap();
+        let revocation = Revocation { at: Timestamp::from_secs(1_700_000_001), audit: record(user.id) };
+        assert_eq!(one.withdraw(user.id, &revocation).await.unwrap(), Some(vec![session.id]));
+        assert_eq!(other.withdraw(user.id, &revocation).await.unwrap(), None);
+        let at = revocation.at;
+        let rotation = Rotation { from: session.generation, rotated_at: at, expires_at: session.expires_at };
+        let ended = Session { revoked_at: Some(at), ..session };
+        assert_eq!(other.rotate(ended.id, rotation, &record(user.id)).await.unwrap(), Rotated::Lost(ended));
+        one.close().await;
+        other.close().await;
+        let again = open(&folder.file()).await;
+        assert_eq!(Sessions::list(&again, user.id).await.unwrap(), []);
+        assert_eq!(again.find_by_identity(&user.identity).await.unwrap(), None);
+    });
+}
+
+#[test]
 fn two_processes_on_one_file_share_the_numbers_of_a_room() {
     run(async {
         let folder = Folder::new();
@@ -190,6 +256,31 @@ fn a_file_that_cannot_be_used_is_refused_in_plain_words() {
 }
 
 #[test]
+fn a_file_of_the_first_version_is_brought_up_to_date_with_what_is_in_it() {
+    run(async {
+        let folder = Folder::new();
+        let first = folder.join("first");
+        std::fs::create_dir(&first).unwrap();
+        let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+        std::fs::copy(migrations.join("0001_first.sql"), first.join("0001_first.sql")).unwrap();
+        let mut old =
+            SqliteConnectOptions::new().filename(folder.file()).create_if_missing(true).connect().await.unwrap();
+        Migrator::new(first.as_path()).await.unwrap().run(&mut old).await.unwrap();
+        let before = record(sender());
+        sqlx::query("insert into audit (at, member, event, address) values (?1, ?2, 'SIGNED_IN', '127.0.0.1')")
+            .bind(i64::try_from(before.at.as_millis()).unwrap())
+            .bind(i64::try_from(before.user.get()).unwrap())
+            .execute(&mut old)
+            .await
+            .unwrap();
+        old.close().await.unwrap();
+
+        let store = open(&folder.file()).await;
+        assert_eq!(ports::Audit::list(&store, before.user, 10).await.unwrap(), [before]);
+    });
+}
+
+#[test]
 fn a_file_of_a_newer_version_is_refused() {
     run(async {
         let folder = Folder::new();
@@ -238,6 +329,26 @@ fn sender() -> UserId {
     UserId::mint(&Count)
 }
 
+fn account() -> User {
+    let id = UserId::mint(&Count);
+    User {
+        id,
+        identity: Identity { issuer: "https://issuer.example".to_owned(), subject: id.to_string() },
+        email: None,
+        email_verified: false,
+        name: "Somebody".to_owned(),
+        picture: None,
+        language: None,
+        created_at: Timestamp::from_secs(1_700_000_000),
+        withdrawn_at: None,
+    }
+}
+
+fn session(user: UserId) -> Session {
+    let now = Timestamp::from_secs(1_700_000_000);
+    Session::begin(SessionId::mint(&Count), user, Device::default(), &Lifetimes::default(), now)
+}
+
 fn message(room: RoomId, sender: UserId, text: &str) -> NewMessage {
     NewMessage {
         id: MessageId::mint(Timestamp::from_secs(1_700_000_000), &Count),
@@ -258,5 +369,6 @@ fn named(message: NewMessage, client_id: &str) -> NewMessage {
 
 fn record(user: UserId) -> AuditRecord {
     let at = Timestamp::from_secs(1_700_000_000);
-    AuditRecord { at, user, session: None, event: AuditEvent::SignedIn, address: "127.0.0.1".to_owned() }
+    let (address, detail) = ("127.0.0.1".to_owned(), String::new());
+    AuditRecord { at, user, session: None, event: AuditEvent::SignedIn, address, detail }
 }

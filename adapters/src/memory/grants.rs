@@ -23,7 +23,21 @@ impl Grants for MemoryStore {
         Ok(table.get(&user).into_iter().flat_map(BTreeMap::values).cloned().collect())
     }
 
-    async fn remove(&self, user: UserId) -> Result<u64, StoreError> {
-        Ok(lock(&self.tables.grants).remove(&user).map_or(0, |grants| grants.len() as u64))
+    async fn left(&self, limit: u32) -> Result<Vec<Grant>, StoreError> {
+        let users = lock(&self.tables.users);
+        let table = lock(&self.tables.grants);
+        let has_left = |id: &UserId| users.find(*id).is_some_and(|user| user.withdrawn_at.is_some());
+        let left = table.iter().filter(|(user, _)| has_left(user)).flat_map(|(_, grants)| grants.values());
+        Ok(left.take(limit as usize).cloned().collect())
+    }
+
+    async fn remove(&self, user: UserId, issuer: &str) -> Result<bool, StoreError> {
+        let mut table = lock(&self.tables.grants);
+        let Some(grants) = table.get_mut(&user) else { return Ok(false) };
+        let was_there = grants.remove(issuer).is_some();
+        if grants.is_empty() {
+            table.remove(&user);
+        }
+        Ok(was_there)
     }
 }

@@ -1,8 +1,8 @@
 //! Every port in the process's own memory: what the simulator runs on, and a server with `storage.url=memory:`.
 //!
 //! These are real adapters, as strict as a database: they refuse an id that is taken, and one method is one atomic act
-//! (each holds one lock, and never while it waits). They are deterministic: ordered maps, no clock, no thread, no runtime.
-//! What they keep ends with the process.
+//! (each takes the locks that it needs once, in one order, and never waits with one). They are deterministic: ordered maps, no
+//! clock, no thread, no runtime. What they keep ends with the process.
 
 mod audit;
 mod bus;
@@ -32,7 +32,8 @@ pub struct MemoryStore {
     tables: Arc<Tables>,
 }
 
-/// One lock for what is written in one commit. Where two are held, the upper one was taken first.
+/// One lock for what one port writes. Where two are held, the upper one was taken first, and both are let go together: so
+/// whoever looks at one of them while an act is under way waits, and sees all of it or nothing.
 #[derive(Default)]
 struct Tables {
     users: Mutex<users::Table>,

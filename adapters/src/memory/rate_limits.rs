@@ -50,8 +50,13 @@ impl Buckets {
         }
         let interval = period / u128::from(allowance.amount);
         // No bucket is emptier than empty: one that seems so was filled before the clock was set back.
-        let full_at = self.full_at.get(key).map_or(now, |full_at| (*full_at).clamp(now, now + period)) + interval;
+        let known = self.full_at.get(key).map_or(now, |full_at| (*full_at).clamp(now, now + period));
+        let full_at = known + interval;
         if full_at > now + period {
+            // Or it would be empty at every later look too, until the time comes again that was before.
+            if let Some(kept) = self.full_at.get_mut(key) {
+                *kept = known;
+            }
             let millis = (full_at - now - period).div_ceil(NANOS_PER_MILLI);
             return Taken::Denied { retry_after: Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)) };
         }
@@ -93,6 +98,7 @@ mod tests {
         assert_eq!(buckets.take("key", ONE_A_SECOND, 2 * hour), Taken::Allowed);
         let denied = Taken::Denied { retry_after: Duration::from_secs(1) };
         assert_eq!(buckets.take("key", ONE_A_SECOND, hour), denied);
+        assert_eq!(buckets.take("key", ONE_A_SECOND, hour + 1_000 * NANOS_PER_MILLI), Taken::Allowed);
     }
 
     #[test]

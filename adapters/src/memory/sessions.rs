@@ -39,6 +39,12 @@ impl Table {
         self.record(AuditRecord { session: Some(id), ..revocation.audit.clone() });
         true
     }
+
+    /// Ends all of a user that are not ended, and says which.
+    pub(super) fn revoke_all(&mut self, user: UserId, revocation: &Revocation) -> Vec<SessionId> {
+        let ids: Vec<SessionId> = self.of_user(user).map(|session| session.id).collect();
+        ids.into_iter().filter(|id| self.revoke(*id, revocation)).collect()
+    }
 }
 
 #[async_trait]
@@ -89,9 +95,7 @@ impl Sessions for MemoryStore {
     }
 
     async fn revoke_all(&self, user: UserId, revocation: &Revocation) -> Result<Vec<SessionId>, StoreError> {
-        let mut table = lock(&self.tables.sessions);
-        let ids: Vec<SessionId> = table.of_user(user).map(|session| session.id).collect();
-        Ok(ids.into_iter().filter(|id| table.revoke(*id, revocation)).collect())
+        Ok(lock(&self.tables.sessions).revoke_all(user, revocation))
     }
 
     async fn list(&self, user: UserId) -> Result<Vec<Session>, StoreError> {

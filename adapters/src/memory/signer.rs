@@ -30,6 +30,19 @@ impl MemorySigner {
         code.update(bytes);
         code
     }
+
+    /// Enciphers and deciphers: the bytes, mixed with a stream of codes over the nonce and a counter.
+    fn cipher(&self, nonce: [u8; 12], text: &[u8]) -> Vec<u8> {
+        let block = |number: u64| self.code(CIPHER_LABEL, &[nonce.as_slice(), &number.to_be_bytes()].concat());
+        let stream = (0..).flat_map(|number| <[u8; 32]>::from(block(number).finalize().into_bytes()));
+        text.iter().zip(stream).map(|(byte, mask)| byte ^ mask).collect()
+    }
+
+    /// The code over all that a seal stands for. The context's length keeps it apart from the text.
+    fn seal_tag(&self, nonce: [u8; 12], context: &[u8], text: &[u8]) -> Hmac<Sha256> {
+        let length = (context.len() as u64).to_be_bytes();
+        self.code(SEAL_LABEL, &[nonce.as_slice(), &length, context, text].concat())
+    }
 }
 
 impl TokenSigner for MemorySigner {
@@ -58,6 +71,19 @@ impl TokenSigner for MemorySigner {
         self.code(purpose.label(), bytes).verify_slice(code).is_ok()
     }
 
+    fn seal(&self, nonce: [u8; 12], context: &[u8], secret: &[u8]) -> Vec<u8> {
+        let text = self.cipher(nonce, secret);
+        let tag = self.seal_tag(nonce, context, &text).finalize().into_bytes();
+        [nonce.as_slice(), &text, &tag].concat()
+    }
+
+    fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, rest) = sealed.split_first_chunk()?;
+        let (text, tag) = rest.split_last_chunk::<32>()?;
+        self.seal_tag(*nonce, context, text).verify_slice(tag).ok()?;
+        Some(self.cipher(*nonce, text))
+    }
+
     fn jwks(&self) -> String {
         r#"{"keys":[]}"#.to_owned()
     }
@@ -82,6 +108,8 @@ fn parse(kind: TokenKind, body: &str) -> Option<Claims> {
 
 /// Keeps the codes of tokens apart from those of every [`MacPurpose`].
 const TOKEN_LABEL: &str = "transtalk token v1";
+const CIPHER_LABEL: &str = "transtalk cipher v1";
+const SEAL_LABEL: &str = "transtalk seal v1";
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +160,39 @@ mod tests {
         }
         for malformed in ["", ".", "x", "x.y", "🦊.🦊", &token[..token.len() - 1]] {
             assert_eq!(signer.verify(TokenKind::Access, malformed), Err(SignerError::Invalid), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_opens_under_its_own_context_only() {
+        let signer = MemorySigner::new([1; 32]);
+        for length in [0, 1, 31, 32, 33, 1_000] {
+            let secret = vec![0x41; length];
+            let sealed = signer.seal([9; 12], b"context", &secret);
+            assert_eq!(sealed, signer.seal([9; 12], b"context", &secret));
+            assert_eq!(signer.open(b"context", &sealed), Some(secret.clone()));
+            for other in [b"".as_slice(), b"contex", b"contextA", b"Context"] {
+                assert_eq!(signer.open(other, &sealed), None);
+            }
+            assert_eq!(MemorySigner::new([2; 32]).open(b"context", &sealed), None);
+            if length >= 31 {
+                assert!(!sealed.windows(8).any(|window| window == &secret[..8]));
+                assert_ne!(sealed[12..], signer.seal([8; 12], b"context", &secret)[12..]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_seal_with_any_one_bit_altered_or_cut_short_does_not_open() {
+        let signer = MemorySigner::new([1; 32]);
+        let sealed = signer.seal([9; 12], b"context", b"a provider's token");
+        for bit in 0..sealed.len() * 8 {
+            let mut altered = sealed.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(signer.open(b"context", &altered), None, "bit {bit}");
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(signer.open(b"context", &sealed[..length]), None, "{length} bytes");
         }
     }
 }

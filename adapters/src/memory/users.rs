@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use transtalk_core::ports::{StoreError, Users};
+use transtalk_core::ports::{Revocation, StoreError, Users};
 use transtalk_core::translate::Language;
-use transtalk_core::{Email, Identity, User, UserId};
+use transtalk_core::{Email, Identity, SessionId, Timestamp, User, UserId};
 
 use super::{MemoryStore, lock, taken};
 
@@ -20,6 +20,18 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn find(&self, id: UserId) -> Option<&User> {
         self.accounts.get(&id)
+    }
+
+    /// Empties the account and frees its keys. Says whether there was somebody to leave.
+    fn withdraw(&mut self, id: UserId, at: Timestamp) -> bool {
+        let Some(user) = self.accounts.get_mut(&id).filter(|user| user.withdrawn_at.is_none()) else { return false };
+        let left = user.withdrawn(at);
+        let user = std::mem::replace(user, left);
+        self.identities.remove(&user.identity);
+        if let Some(email) = user.email.filter(|_| user.email_verified) {
+            self.verified.remove(&email);
+        }
+        true
     }
 }
 
@@ -64,9 +76,17 @@ impl Users for MemoryStore {
         Ok(table.identities.get(identity).and_then(|id| table.find(*id)).cloned())
     }
 
+    async fn withdraw(&self, id: UserId, revocation: &Revocation) -> Result<Option<Vec<SessionId>>, StoreError> {
+        let mut users = lock(&self.tables.users);
+        let mut sessions = lock(&self.tables.sessions);
+        Ok(users.withdraw(id, revocation.at).then(|| sessions.revoke_all(id, revocation)))
+    }
+
     async fn set_language(&self, id: UserId, language: Option<&Language>) -> Result<bool, StoreError> {
         let mut table = lock(&self.tables.users);
-        let Some(user) = table.accounts.get_mut(&id) else { return Ok(false) };
+        let Some(user) = table.accounts.get_mut(&id).filter(|user| user.withdrawn_at.is_none()) else {
+            return Ok(false);
+        };
         user.language = language.cloned();
         Ok(true)
     }

@@ -32,12 +32,13 @@ impl Audit for SqliteStore {
 
 /// Adds a record to what is being committed.
 pub(super) async fn insert(connection: &mut SqliteConnection, record: &AuditRecord) -> Result<(), SqliteError> {
-    sqlx::query("insert into audit (at, member, session, event, address) values (?1, ?2, ?3, ?4, ?5)")
+    sqlx::query("insert into audit (at, member, session, event, address, detail) values (?1, ?2, ?3, ?4, ?5, ?6)")
         .bind(millis(record.at))
         .bind(int(record.user.get()))
         .bind(record.session.as_ref().map(ToString::to_string))
         .bind(record.event.as_str())
         .bind(record.address.clone())
+        .bind(record.detail.clone())
         .execute(connection)
         .await?;
     Ok(())
@@ -50,5 +51,6 @@ fn read(row: &SqliteRow) -> Result<AuditRecord, SqliteError> {
         session: row.maybe("session", |id| id.parse().ok())?,
         event: row.maybe("event", AuditEvent::parse)?.ok_or(SqliteError::Corrupt("event"))?,
         address: row.text("address")?,
+        detail: row.text("detail")?,
     })
 }

@@ -28,8 +28,21 @@ impl Grants for SqliteStore {
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
-    async fn remove(&self, user: UserId) -> Result<u64, StoreError> {
-        let removed = self.writer.act(move |work| Box::pin(remove(work, user))).await?;
+    async fn left(&self, limit: u32) -> Result<Vec<Grant>, StoreError> {
+        let rows = sqlx::query(
+            "select grants.* from users join grants on grants.member = users.id
+             where users.withdrawn_at is not null order by users.id, grants.issuer limit ?1",
+        )
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(SqliteError::from)?;
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    async fn remove(&self, user: UserId, issuer: &str) -> Result<bool, StoreError> {
+        let issuer = issuer.to_owned();
+        let removed = self.writer.act(move |work| Box::pin(remove(work, user, issuer))).await?;
         Ok(removed)
     }
 }
@@ -47,10 +60,13 @@ async fn put(work: &mut Work, grant: Grant) -> Result<(), SqliteError> {
     Ok(())
 }
 
-async fn remove(work: &mut Work, user: UserId) -> Result<u64, SqliteError> {
-    let done =
-        sqlx::query("delete from grants where member = ?1").bind(int(user.get())).execute(&mut work.connection).await?;
-    Ok(done.rows_affected())
+async fn remove(work: &mut Work, user: UserId, issuer: String) -> Result<bool, SqliteError> {
+    let done = sqlx::query("delete from grants where member = ?1 and issuer = ?2")
+        .bind(int(user.get()))
+        .bind(issuer)
+        .execute(&mut work.connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 fn read(row: &SqliteRow) -> Result<Grant, SqliteError> {

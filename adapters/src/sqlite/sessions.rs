@@ -151,7 +151,12 @@ async fn revoke(work: &mut Work, id: SessionId, revocation: Revocation) -> Resul
     Ok(true)
 }
 
-async fn revoke_all(work: &mut Work, user: UserId, revocation: Revocation) -> Result<Vec<SessionId>, SqliteError> {
+/// Ends all of a user that are not ended, in what is being committed, and says which.
+pub(super) async fn revoke_all(
+    work: &mut Work,
+    user: UserId,
+    revocation: Revocation,
+) -> Result<Vec<SessionId>, SqliteError> {
     let rows = sqlx::query("update sessions set revoked_at = ?2 where member = ?1 and revoked_at is null returning id")
         .bind(int(user.get()))
         .bind(millis(revocation.at))

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
-use transtalk_core::ports::{StoreError, Users};
+use transtalk_core::ports::{Revocation, StoreError, Users};
 use transtalk_core::translate::Language;
-use transtalk_core::{Email, Identity, User, UserId};
+use transtalk_core::{Email, Identity, SessionId, User, UserId};
 
 use super::SqliteStore;
 use super::error::SqliteError;
 use super::message_row::language;
+use super::sessions;
 use super::values::{Columns, int, json, millis};
 use super::writer::Work;
 
@@ -56,6 +57,12 @@ impl Users for SqliteStore {
             .await
             .map_err(SqliteError::from)?;
         Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    async fn withdraw(&self, id: UserId, revocation: &Revocation) -> Result<Option<Vec<SessionId>>, StoreError> {
+        let revocation = revocation.clone();
+        let ended = self.writer.act(move |work| Box::pin(withdraw(work, id, revocation))).await?;
+        Ok(ended)
     }
 
     async fn set_language(&self, id: UserId, language: Option<&Language>) -> Result<bool, StoreError> {
@@ -110,8 +117,34 @@ async fn insert(connection: &mut SqliteConnection, user: &User) -> Result<(), Sq
     Ok(())
 }
 
+async fn withdraw(work: &mut Work, id: UserId, revocation: Revocation) -> Result<Option<Vec<SessionId>>, SqliteError> {
+    let row = sqlx::query("select * from users where id = ?1 and withdrawn_at is null")
+        .bind(int(id.get()))
+        .fetch_optional(&mut work.connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let left = read(&row)?.withdrawn(revocation.at);
+    sqlx::query(
+        "update users set issuer = ?2, subject = ?3, email = ?4, email_verified = ?5, name = ?6, name_folded = ?7,
+                          picture = ?8, language = ?9, withdrawn_at = ?10 where id = ?1",
+    )
+    .bind(int(left.id.get()))
+    .bind(left.identity.issuer.clone())
+    .bind(left.identity.subject.clone())
+    .bind(left.email.as_ref().map(ToString::to_string))
+    .bind(left.email_verified)
+    .bind(left.name.clone())
+    .bind(left.shown_name().to_lowercase())
+    .bind(left.picture.clone())
+    .bind(left.language.as_ref().map(ToString::to_string))
+    .bind(left.withdrawn_at.map(millis))
+    .execute(&mut work.connection)
+    .await?;
+    sessions::revoke_all(work, id, revocation).await.map(Some)
+}
+
 async fn set_language(work: &mut Work, id: UserId, language: Option<String>) -> Result<bool, SqliteError> {
-    let done = sqlx::query("update users set language = ?2 where id = ?1")
+    let done = sqlx::query("update users set language = ?2 where id = ?1 and withdrawn_at is null")
         .bind(int(id.get()))
         .bind(language)
         .execute(&mut work.connection)

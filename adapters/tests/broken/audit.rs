@@ -12,7 +12,16 @@ use transtalk_core::ports::{Audit, StoreError};
 
 use crate::{bugs, check, others_first};
 
-bugs! { ForgetsAddresses, ListsOldestFirst, LimitsToTheOldest, IgnoresTheLimit, ListsEverybodys, DropsRepeats, RacesToAppend }
+bugs! {
+    ForgetsAddresses,
+    ForgetsDetails,
+    ListsOldestFirst,
+    LimitsToTheOldest,
+    IgnoresTheLimit,
+    ListsEverybodys,
+    DropsRepeats,
+    RacesToAppend,
+}
 
 struct Broken {
     store: MemoryStore,
@@ -28,6 +37,9 @@ impl Audit for Broken {
         match self.bug {
             Some(Bug::ForgetsAddresses) => {
                 return self.store.append(&AuditRecord { address: String::new(), ..record.clone() }).await;
+            }
+            Some(Bug::ForgetsDetails) => {
+                return self.store.append(&AuditRecord { detail: String::new(), ..record.clone() }).await;
             }
             Some(Bug::DropsRepeats) if before.contains(record) => return Ok(()),
             Some(Bug::RacesToAppend) => {

@@ -31,6 +31,7 @@ bugs! {
     FilterIsAPattern,
     FilterMatchesOneself,
     FilterMatchesHiddenNames,
+    FilterKeepsNames,
     FiltersThePage,
     ActivityFalls,
     MarkFalls,
@@ -44,6 +45,8 @@ struct Broken {
     store: MemoryStore,
     bug: Option<Bug>,
     opened: Mutex<Vec<Room>>,
+    /// As they were shown when a room was opened.
+    names: Mutex<BTreeMap<UserId, String>>,
     touched: Mutex<BTreeMap<RoomId, Timestamp>>,
     marked: Mutex<BTreeMap<(RoomId, UserId), Seq>>,
 }
@@ -91,6 +94,9 @@ impl Rooms for Broken {
         }
         if self.is(Bug::RacesToOpen) {
             others_first().await;
+        }
+        for user in Users::find_many(&self.store, &users_of(room)).await? {
+            self.names.lock().unwrap().insert(user.id, user.shown_name().to_lowercase());
         }
         let opened = self.store.open(room).await?;
         self.opened.lock().unwrap().push(room.clone());
@@ -156,6 +162,13 @@ impl Rooms for Broken {
                 let folds = |other: &User, filter: &str| other.name.to_lowercase().contains(&filter.to_lowercase());
                 return self.filtered(user, &query, folds).await;
             }
+            Some(Bug::FilterKeepsNames) => {
+                let names = self.names.lock().unwrap().clone();
+                let kept = |other: &User, filter: &str| {
+                    names.get(&other.id).is_some_and(|name| name.contains(&filter.to_lowercase()))
+                };
+                return self.filtered(user, &query, kept).await;
+            }
             Some(Bug::FiltersThePage) => {
                 let matching = self.store.list(user, &RoomQuery { page: 0, size: 1000, ..query.clone() }).await?;
                 query.name.clear();
@@ -215,7 +228,8 @@ impl Rooms for Broken {
 fn every_law_of_rooms_catches_a_broken_variant() {
     check("rooms", LAWS, BUGS, |law, bug| {
         let store = MemoryStore::new();
-        let (opened, touched, marked) = (Mutex::default(), Mutex::default(), Mutex::default());
-        run(law(&Broken { store: store.clone(), bug, opened, touched, marked }, &store));
+        let (opened, names) = (Mutex::default(), Mutex::default());
+        let (touched, marked) = (Mutex::default(), Mutex::default());
+        run(law(&Broken { store: store.clone(), bug, opened, names, touched, marked }, &store));
     });
 }

@@ -15,19 +15,23 @@ use crate::{bugs, check, others_first};
 
 bugs! {
     AddsWithoutRecord,
+    AddsWithoutDetail,
     RecordsTheUnknown,
     UnknownEmptiesMany,
     KeepsTheSlidingEnd,
     RotatesWithoutRecord,
+    RotatesWithoutDetail,
     MovesTheAbsoluteEnd,
     RotatesFromAnyGeneration,
     RacesToRotate,
     RotatesTheRevoked,
+    RevokesWithoutDetail,
     RevokesAgain,
     RacesToRevoke,
     AcknowledgementFalls,
     AcknowledgesTheFuture,
     RevokesAllWithOneRecord,
+    RevokesAllWithoutDetail,
     RevokesAllAgain,
     ListsOldestFirst,
     ListsTheRevoked,
@@ -45,6 +49,11 @@ fn lost(record: &AuditRecord) -> AuditRecord {
     AuditRecord { user: UserId::new(1).unwrap(), ..record.clone() }
 }
 
+/// A record that has nothing else to say.
+fn terse(record: &AuditRecord) -> AuditRecord {
+    AuditRecord { detail: String::new(), ..record.clone() }
+}
+
 impl Broken {
     fn is(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
@@ -55,7 +64,11 @@ impl Broken {
 impl Sessions for Broken {
     async fn add(&self, session: &Session, audit: &AuditRecord) -> Result<(), StoreError> {
         self.added.lock().unwrap().push((session.user, session.id));
-        let audit = if self.is(Bug::AddsWithoutRecord) { lost(audit) } else { audit.clone() };
+        let audit = match self.bug {
+            Some(Bug::AddsWithoutRecord) => lost(audit),
+            Some(Bug::AddsWithoutDetail) => terse(audit),
+            _ => audit.clone(),
+        };
         self.store.add(session, &audit).await
     }
 
@@ -88,6 +101,7 @@ impl Sessions for Broken {
         match self.bug {
             Some(Bug::KeepsTheSlidingEnd) => rotation.expires_at = before.expires_at,
             Some(Bug::RotatesWithoutRecord) => audit = lost(&audit),
+            Some(Bug::RotatesWithoutDetail) => audit = terse(&audit),
             Some(Bug::RotatesFromAnyGeneration) => rotation.from = before.generation,
             Some(Bug::RacesToRotate) => others_first().await,
             _ => {}
@@ -124,7 +138,11 @@ impl Sessions for Broken {
         if self.is(Bug::RacesToRevoke) {
             others_first().await;
         }
-        let revoked = self.store.revoke(id, revocation).await?;
+        let mut revocation = revocation.clone();
+        if self.is(Bug::RevokesWithoutDetail) {
+            revocation.audit = terse(&revocation.audit);
+        }
+        let revoked = self.store.revoke(id, &revocation).await?;
         let again = (self.is(Bug::RacesToRevoke) && was_live) || (self.is(Bug::RevokesAgain) && before.is_some());
         if !revoked && again {
             self.store.append(&AuditRecord { session: Some(id), ..revocation.audit.clone() }).await?;
@@ -146,6 +164,10 @@ impl Sessions for Broken {
                     }
                 }
                 Ok(revoked)
+            }
+            Some(Bug::RevokesAllWithoutDetail) => {
+                let audit = terse(&revocation.audit);
+                self.store.revoke_all(user, &Revocation { audit, ..revocation.clone() }).await
             }
             Some(Bug::RevokesAllAgain) => {
                 self.store.revoke_all(user, revocation).await?;
