@@ -1,19 +1,15 @@
 //! The file that holds the server's secrets: who reads it can sign in as anybody.
 //!
-//! It is JSON: `{"version": 1, "mac_secret": BASE64, "keys": [{"kid", "algorithm": "EdDSA", "private_key": BASE64
-//! of PKCS#8 DER, "created_at": SECONDS}, ...]}`. The first key signs; all of them verify.
+//! Only its owner may read it, and it is only ever replaced whole. What stands in it is in `document`, how it changes
+//! in `rotation`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
-use jsonwebtoken::{Algorithm, EncodingKey};
-use serde::{Deserialize, Serialize};
 use transtalk_core::ports::Entropy;
+
+use super::document::Secrets;
 
 /// Why a key file cannot be used. None of it tells a secret.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +23,7 @@ pub enum KeyFileError {
         #[source]
         source: io::Error,
     },
-    /// There is none, and none can be made.
+    /// It cannot be made or replaced.
     #[error("the key file {} cannot be written", path.display())]
     Unwritable {
         /// Which file.
@@ -56,160 +52,143 @@ pub enum KeyFileError {
         /// What is wrong.
         why: &'static str,
     },
+    /// One more key, and it would be too large to be read again.
+    #[error("the key file {} holds too many keys; rotate them less often, or with a shorter overlap", path.display())]
+    Full {
+        /// Which file.
+        path: PathBuf,
+    },
 }
 
-/// The secrets, read and checked.
-pub(super) struct KeyFile {
-    pub(super) mac_secret: [u8; 32],
-    /// At least one.
-    pub(super) keys: Vec<StoredKey>,
+impl KeyFileError {
+    /// Whether there is no such file.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
-/// A key pair.
-pub(super) struct StoredKey {
-    pub(super) kid: String,
-    pub(super) signing: EncodingKey,
-    /// The public half.
-    pub(super) public: Jwk,
+/// The file's bytes, if only its owner can read them.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyFileError> {
+    let unreadable = |source| KeyFileError::Unreadable { path: path.to_owned(), source };
+    let malformed = |why| KeyFileError::Malformed { path: path.to_owned(), why };
+
+    let file = File::open(path).map_err(unreadable)?;
+    // The open file is asked, not the path, so that nobody swaps it in between.
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(malformed("it is not a file"));
+    }
+    if let Some(mode) = too_open(&metadata) {
+        return Err(KeyFileError::TooOpen { path: path.to_owned(), mode });
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(malformed("it is too large"));
+    }
+    Ok(bytes)
 }
 
-impl KeyFile {
-    /// Reads the file; makes it first if there is none.
-    pub(super) fn open(path: &Path, entropy: &dyn Entropy) -> Result<Self, KeyFileError> {
-        match Self::read(path) {
-            Err(KeyFileError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                create(path, entropy).map_err(|source| KeyFileError::Unwritable { path: path.to_owned(), source })?;
-                // What is there now counts: another process may have been faster.
-                Self::read(path)
+/// What stands in the file.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Secrets, KeyFileError> {
+    Secrets::parse(bytes).map_err(|why| KeyFileError::Malformed { path: path.to_owned(), why })
+}
+
+/// Puts a first file in place, whole and on disk, or leaves the one that somebody else has put there.
+pub(super) fn create(path: &Path, secrets: &Secrets, entropy: &dyn Entropy) -> Result<(), KeyFileError> {
+    let bytes = checked(path, secrets)?;
+    // A link, unlike a rename, never replaces what another process has put there a moment ago.
+    let place = |temporary: &Path| match fs::hard_link(temporary, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(()) => Ok(()),
+        // Some file systems know no links.
+        Err(_) => fs::rename(temporary, path),
+    };
+    put(path, &bytes, None, entropy, place).map_err(|source| KeyFileError::Unwritable { path: path.to_owned(), source })
+}
+
+/// Lets one process at a time change the file. The lock ends with the returned value, or with the process.
+pub(super) struct Locked<'a> {
+    path: &'a Path,
+    _lock: File,
+}
+
+impl<'a> Locked<'a> {
+    /// Waits until nobody else changes the file.
+    pub(super) fn new(path: &'a Path) -> Result<Self, KeyFileError> {
+        let lock = || {
+            // Not the file itself: it is replaced, and then a waiting process would hold the lock of the replaced one.
+            let lock = private_file().write(true).create(true).truncate(false).open(beside(path, ".lock")?)?;
+            // If root was first, the server must be able to lock as well. Whoever may not give it away need not.
+            if let Ok(metadata) = fs::metadata(path) {
+                let _ = give(&lock, &metadata);
             }
-            read => read,
-        }
+            lock.lock()?;
+            Ok(lock)
+        };
+        let lock = lock().map_err(|source| KeyFileError::Unwritable { path: path.to_owned(), source })?;
+        Ok(Self { path, _lock: lock })
     }
 
-    fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let unreadable = |source| KeyFileError::Unreadable { path: path.to_owned(), source };
-        let malformed = |why| KeyFileError::Malformed { path: path.to_owned(), why };
-
-        let file = File::open(path).map_err(unreadable)?;
-        // The open file is asked, not the path, so that nobody swaps it in between.
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(malformed("it is not a file"));
-        }
-        if let Some(mode) = too_open(&metadata) {
-            return Err(KeyFileError::TooOpen { path: path.to_owned(), mode });
-        }
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(malformed("it is too large"));
-        }
-        // The parser's own words could quote a secret.
-        let document: Document =
-            serde_json::from_slice(&bytes).map_err(|_| malformed("it is not the JSON that is expected"))?;
-        Self::check(&document).map_err(malformed)
+    /// What stands in the file now.
+    pub(super) fn read(&self) -> Result<Secrets, KeyFileError> {
+        parse(self.path, &read(self.path)?)
     }
 
-    fn check(document: &Document) -> Result<Self, &'static str> {
-        if document.version != VERSION {
-            return Err("its version is not 1");
-        }
-        if document.keys.is_empty() {
-            return Err("there is no key in it");
-        }
-        let mac_secret = STANDARD.decode(&document.mac_secret).ok().and_then(|secret| secret.try_into().ok());
-        let mac_secret = mac_secret.ok_or("its MAC secret is not 32 bytes of base64")?;
-        let keys: Vec<StoredKey> = document.keys.iter().map(StoredKey::check).collect::<Result<_, _>>()?;
-        let is_first = |(index, key): (usize, &StoredKey)| keys.iter().position(|k| k.kid == key.kid) == Some(index);
-        if !keys.iter().enumerate().all(is_first) {
-            return Err("two keys have the same kid");
-        }
-        Ok(Self { mac_secret, keys })
+    /// Replaces the file, whole, so that a reader sees the one or the other.
+    pub(super) fn replace(&self, secrets: &Secrets, entropy: &dyn Entropy) -> Result<(), KeyFileError> {
+        let bytes = checked(self.path, secrets)?;
+        let replace = || {
+            let owner = fs::metadata(self.path)?;
+            put(self.path, &bytes, Some(&owner), entropy, |temporary| fs::rename(temporary, self.path))
+        };
+        replace().map_err(|source| KeyFileError::Unwritable { path: self.path.to_owned(), source })
     }
 }
 
-impl StoredKey {
-    fn check(entry: &Entry) -> Result<Self, &'static str> {
-        if entry.algorithm != ALGORITHM {
-            return Err("a key's algorithm is not EdDSA");
-        }
-        if entry.kid.is_empty() || entry.kid.len() > KID_BYTES_MAX {
-            return Err("a key's kid is empty or too long");
-        }
-        let der = STANDARD.decode(&entry.private_key).map_err(|_| "a private key is not base64")?;
-        let signing = EncodingKey::from_ed_der(&der);
-        // This derives the public half, and so is also the proof that the private one is whole.
-        let public = Jwk::from_encoding_key(&signing, Algorithm::EdDSA)
-            .map_err(|_| "a private key is not an Ed25519 key in PKCS#8")?;
-        Ok(Self { kid: entry.kid.clone(), signing, public })
+/// The bytes to write, which were read back: nobody may be left with a file that cannot be used.
+fn checked(path: &Path, secrets: &Secrets) -> Result<Vec<u8>, KeyFileError> {
+    let bytes =
+        secrets.write().map_err(|source| KeyFileError::Unwritable { path: path.to_owned(), source: source.into() })?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(KeyFileError::Full { path: path.to_owned() });
     }
+    parse(path, &bytes)?;
+    Ok(bytes)
 }
 
-/// What is in the file. It has no `Debug`, since nearly all of it is secret.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    version: u32,
-    mac_secret: String,
-    keys: Vec<Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    kid: String,
-    algorithm: String,
-    private_key: String,
-    created_at: u64,
-}
-
-/// Puts a new file in place, whole and on disk, or leaves the one that somebody else has put there.
-fn create(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
+/// Writes a file beside, on disk, and lets it be put in place.
+fn put(
+    path: &Path,
+    bytes: &[u8],
+    owner: Option<&fs::Metadata>,
+    entropy: &dyn Entropy,
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let mut suffix = [0; 8];
     entropy.fill(&mut suffix);
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{:016x}.tmp", u64::from_le_bytes(suffix)));
-    let temporary = path.with_file_name(name);
-
-    let file = private_file().write(true).create_new(true).open(&temporary)?;
-    let placed = write_new(file, entropy).and_then(|()| place(&temporary, path));
+    let temporary = beside(path, &format!(".{:016x}.tmp", u64::from_le_bytes(suffix)))?;
+    let mut file = private_file().write(true).create_new(true).open(&temporary)?;
+    let write = || {
+        // Root may rotate the keys of a server that runs as somebody else, and that must be able to read them.
+        owner.map_or(Ok(()), |owner| give(&file, owner))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        place(&temporary)
+    };
+    let placed = write();
     // It is gone already if it was renamed.
     let _ = fs::remove_file(&temporary);
-    placed
-}
-
-fn write_new(mut file: File, entropy: &dyn Entropy) -> io::Result<()> {
-    // The file system says when this was: an adapter that signs has no clock.
-    let created_at = file.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (mut seed, mut mac_secret) = ([0; 32], [0; 32]);
-    entropy.fill(&mut seed);
-    entropy.fill(&mut mac_secret);
-
-    let der = [ED25519_PKCS8_PREFIX, &seed].concat();
-    let thumbprint = Jwk::from_encoding_key(&EncodingKey::from_ed_der(&der), Algorithm::EdDSA)
-        .and_then(|public| public.thumbprint(ThumbprintHash::SHA256));
-    let key = Entry {
-        kid: thumbprint.map_err(io::Error::other)?,
-        algorithm: ALGORITHM.to_owned(),
-        private_key: STANDARD.encode(der),
-        created_at,
-    };
-    let document = Document { version: VERSION, mac_secret: STANDARD.encode(mac_secret), keys: vec![key] };
-    serde_json::to_writer_pretty(&mut file, &document)?;
-    file.write_all(b"\n")?;
-    file.sync_all()
-}
-
-fn place(temporary: &Path, path: &Path) -> io::Result<()> {
-    // A link, unlike a rename, never replaces what another process has put there a moment ago.
-    match fs::hard_link(temporary, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Ok(()) => {}
-        // Some file systems know no links.
-        Err(_) => fs::rename(temporary, path)?,
-    }
+    placed?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+/// Another name in the same folder.
+fn beside(path: &Path, suffix: &str) -> io::Result<PathBuf> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(suffix);
+    Ok(path.with_file_name(name))
 }
 
 /// Nobody else may read the file, from its first moment on.
@@ -221,11 +200,29 @@ fn private_file() -> OpenOptions {
     options
 }
 
+/// Makes the file the other's owner's.
+#[cfg(unix)]
+fn give(file: &File, other: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) == (other.uid(), other.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(other.uid()), Some(other.gid()))
+}
+
 /// The mode, if it lets in more than the owner's reading and writing.
 #[cfg(unix)]
 fn too_open(metadata: &fs::Metadata) -> Option<u32> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
     (mode & !MODE != 0).then_some(mode)
+}
+
+/// Elsewhere the folder's own rules have to do.
+#[cfg(not(unix))]
+fn give(_: &File, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// Elsewhere the folder's own rules have to do.
@@ -236,10 +233,4 @@ fn too_open(_: &fs::Metadata) -> Option<u32> {
 
 #[cfg(unix)]
 const MODE: u32 = 0o600;
-const VERSION: u32 = 1;
-const ALGORITHM: &str = "EdDSA";
-const KID_BYTES_MAX: usize = 128;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// What stands before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 section 7, without attributes).
-const ED25519_PKCS8_PREFIX: &[u8] =
-    &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];

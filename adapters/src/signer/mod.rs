@@ -1,70 +1,90 @@
 //! Tokens as signed JWTs (RFC 7519), with the server's secrets in one file of the data folder.
 //!
-//! Only Ed25519 (RFC 8037) signs, and the algorithm is never taken from the token. No clock is read: whoever asks
-//! compares the times. The file itself is in `key_file`.
+//! The keys decide the algorithm, never the token. No clock is read: whoever asks compares the times, and says what time
+//! it is when keys are chosen. Signatures are in [`jws`], the file in `key_file` and `document`, how keys are replaced
+//! in `rotation`, which of them is in use in `keys`.
 
+pub mod algorithm;
+mod document;
+pub mod jws;
 mod key_file;
+mod keys;
+mod remembered;
+mod rotation;
+mod sealed;
+mod secret;
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hmac::{Hmac, Mac};
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::Header;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use transtalk_core::auth::Generation;
 use transtalk_core::ports::{Claims, Entropy, MacPurpose, SignerError, TokenKind, TokenSigner};
 use transtalk_core::{Timestamp, limits};
 
+pub use algorithm::{JwsAlgorithm, SigningAlgorithm};
 pub use key_file::KeyFileError;
-use key_file::{KeyFile, StoredKey};
+pub use rotation::{KeyUse, ListedKey, RotateOptions, Rotated, list, rotate};
+pub use secret::{Hs256Secret, WeakSecret};
 
-/// Signs with the first key of a file, and believes every key in it.
+use jws::CompactJws;
+use keys::Keys;
+use remembered::Name;
+
+/// What a signer is made of.
+#[derive(Debug, Clone)]
+pub struct SignerOptions {
+    /// The key file. Its folder must exist.
+    pub path: PathBuf,
+    /// `iss` of every token.
+    pub issuer: String,
+    /// `aud` of every token.
+    pub audience: String,
+    /// What new tokens are signed with.
+    pub algorithm: SigningAlgorithm,
+    /// For HS256: signs instead of a secret in the key file. Without effect for other algorithms.
+    pub hs256_secret: Option<Hs256Secret>,
+    /// Whether a token that was verified once is recognized by its hash from then on.
+    pub remember: bool,
+}
+
+/// Signs with the newest active key of a file, and believes every key in it.
 pub struct KeyFileSigner {
-    issuer: String,
-    audience: String,
-    kid: String,
-    signing: EncodingKey,
-    /// By `kid`, in the file's order.
-    verifying: Vec<(String, DecodingKey)>,
-    validation: Validation,
-    mac: Hmac<Sha256>,
-    jwks: String,
+    options: SignerOptions,
+    keys: RwLock<Arc<Keys>>,
 }
 
 impl KeyFileSigner {
-    /// The signer of this file, which is made if there is none. Its folder must exist.
+    /// The signer of this file, which is made if there is none, and gets a key of the algorithm if it has none.
     /// Two processes that start at once on one folder end up with the same keys.
-    pub fn open(path: &Path, issuer: &str, audience: &str, entropy: &dyn Entropy) -> Result<Self, KeyFileError> {
-        let KeyFile { mac_secret, keys } = KeyFile::open(path, entropy)?;
-        let malformed = |why| KeyFileError::Malformed { path: path.to_owned(), why };
-
-        let mac = Hmac::new_from_slice(&mac_secret).map_err(|_| malformed("its MAC secret cannot be used"))?;
-        let verifying = keys
-            .iter()
-            .map(|key| Ok((key.kid.clone(), DecodingKey::from_jwk(&key.public)?)))
-            .collect::<Result<_, jsonwebtoken::errors::Error>>()
-            .map_err(|_| malformed("one of its keys cannot be used"))?;
-        let jwks = JwkSet { keys: keys.iter().map(published).collect() };
-        let jwks = serde_json::to_string(&jwks).map_err(|_| malformed("its public keys cannot be written"))?;
-        let StoredKey { kid, signing, .. } =
-            keys.into_iter().next().ok_or_else(|| malformed("there is no key in it"))?;
-
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[issuer]);
-        validation.set_audience(&[audience]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp", "nbf"]);
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-
-        let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
-        Ok(Self { issuer, audience, kid, signing, verifying, validation, mac, jwks })
+    pub fn open(options: SignerOptions, now: Timestamp, entropy: &dyn Entropy) -> Result<Self, KeyFileError> {
+        let is_configured = options.algorithm == SigningAlgorithm::Hs256 && options.hs256_secret.is_some();
+        let algorithm = (!is_configured).then_some(options.algorithm);
+        let bytes = rotation::open(&options.path, algorithm, now, entropy)?;
+        let keys = choose(&options, &bytes, now)?;
+        Ok(Self { options, keys: RwLock::new(Arc::new(keys)) })
     }
 
-    fn mac_over(&self, purpose: MacPurpose, bytes: &[u8]) -> Hmac<Sha256> {
-        // No label has a zero byte in it, so that no (purpose, bytes) reads as another.
-        self.mac.clone().chain_update(purpose.label()).chain_update([0]).chain_update(bytes)
+    /// Reads the file again, and looks which keys are active now. The answer is whether anything has changed.
+    /// A file that cannot be used changes nothing.
+    pub fn reload(&self, now: Timestamp) -> Result<bool, KeyFileError> {
+        let bytes = key_file::read(&self.options.path)?;
+        let keys = choose(&self.options, &bytes, now)?;
+        if self.keys().is_same(&keys) {
+            return Ok(false);
+        }
+        // What was remembered goes with the keys that it was verified with.
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(true)
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        // Only whole values are ever put in, wherever a thread may have died.
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// As [`TokenSigner::verify`], with `None` for whatever is wrong: nobody is told what.
@@ -72,15 +92,26 @@ impl KeyFileSigner {
         if token.len() > limits::TOKEN_BYTES_MAX {
             return None;
         }
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        // RFC 7515 section 4.1.11: what is marked critical must be understood, and we understand none of it.
-        if header.typ.as_deref() != Some(kind.typ()) || header.crit.is_some() {
+        let keys = self.keys();
+        let Some(remembered) = &keys.remembered else { return self.believe_signature(&keys, kind, token) };
+        let name = Name::of(kind, token);
+        if let Some(claims) = remembered.find(name) {
+            return Some(claims);
+        }
+        let claims = self.believe_signature(&keys, kind, token)?;
+        remembered.keep(name, claims.clone());
+        Some(claims)
+    }
+
+    fn believe_signature(&self, keys: &Keys, kind: TokenKind, token: &str) -> Option<Claims> {
+        let token = CompactJws::parse(token).ok()?;
+        let verified = keys.find(token.kid()?)?.verify(&token).ok()?;
+        if verified.typ.as_deref() != Some(kind.typ()) {
             return None;
         }
-        let named = header.kid?;
-        let (_, key) = self.verifying.iter().find(|(kid, _)| *kid == named)?;
-        let says = jsonwebtoken::decode::<TokenClaims>(token, key, &self.validation).ok()?.claims;
-        if says.iss != self.issuer || says.aud != self.audience || says.role != ROLE || says.nbf != says.iat {
+        let says: TokenClaims = serde_json::from_slice(&verified.payload).ok()?;
+        let is_ours = says.iss == self.options.issuer && says.aud == self.options.audience;
+        if !is_ours || says.role != ROLE || says.nbf != says.iat {
             return None;
         }
         Some(Claims {
@@ -96,9 +127,10 @@ impl KeyFileSigner {
 
 impl TokenSigner for KeyFileSigner {
     fn sign(&self, kind: TokenKind, claims: &Claims) -> String {
-        let mut header = Header::new(Algorithm::EdDSA);
+        let keys = self.keys();
+        let mut header = Header::new(JwsAlgorithm::from(keys.algorithm).into());
         header.typ = Some(kind.typ().to_owned());
-        header.kid = Some(self.kid.clone());
+        header.kid = Some(keys.kid.clone());
         let claims = TokenClaims {
             sub: claims.user.to_string(),
             sid: claims.session.to_string(),
@@ -107,13 +139,13 @@ impl TokenSigner for KeyFileSigner {
             iat: claims.issued_at.as_secs(),
             nbf: claims.issued_at.as_secs(),
             exp: claims.expires_at.as_secs(),
-            iss: self.issuer.clone(),
-            aud: self.audience.clone(),
+            iss: self.options.issuer.clone(),
+            aud: self.options.audience.clone(),
             role: ROLE.to_owned(),
         };
         // It fails for a key that is none (the file's reader derived the public half of this one)
         // and for claims that JSON cannot express (these are texts and whole numbers).
-        jsonwebtoken::encode(&header, &claims, &self.signing).expect("a checked key signs plain claims")
+        jsonwebtoken::encode(&header, &claims, &keys.signing).expect("a checked key signs plain claims")
     }
 
     fn verify(&self, kind: TokenKind, token: &str) -> Result<Claims, SignerError> {
@@ -121,15 +153,23 @@ impl TokenSigner for KeyFileSigner {
     }
 
     fn mac(&self, purpose: MacPurpose, bytes: &[u8]) -> [u8; 32] {
-        self.mac_over(purpose, bytes).finalize().into_bytes().into()
+        mac_over(&self.keys().newest().mac, purpose, bytes).finalize().into_bytes().into()
     }
 
     fn mac_matches(&self, purpose: MacPurpose, bytes: &[u8], code: &[u8]) -> bool {
-        self.mac_over(purpose, bytes).verify_slice(code).is_ok()
+        self.keys().believed().any(|secret| mac_over(&secret.mac, purpose, bytes).verify_slice(code).is_ok())
+    }
+
+    fn seal(&self, nonce: [u8; 12], context: &[u8], secret: &[u8]) -> Vec<u8> {
+        self.keys().newest().sealing.seal(nonce, context, secret)
+    }
+
+    fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        sealed::open(self.keys().secrets().map(|secret| &secret.sealing), context, sealed)
     }
 
     fn jwks(&self) -> String {
-        self.jwks.clone()
+        self.keys().jwks.clone()
     }
 }
 
@@ -140,7 +180,18 @@ impl fmt::Debug for KeyFileSigner {
     }
 }
 
-/// A token's payload. All of it is required, and a list for `iss` or `aud` is refused.
+fn choose(options: &SignerOptions, bytes: &[u8], now: Timestamp) -> Result<Keys, KeyFileError> {
+    let secrets = key_file::parse(&options.path, bytes)?;
+    Keys::choose(bytes, secrets, options.algorithm, options.hs256_secret.as_ref(), options.remember, now)
+        .map_err(|why| KeyFileError::Malformed { path: options.path.clone(), why })
+}
+
+fn mac_over(mac: &Hmac<Sha256>, purpose: MacPurpose, bytes: &[u8]) -> Hmac<Sha256> {
+    // No label has a zero byte in it, so that no (purpose, bytes) reads as another.
+    mac.clone().chain_update(purpose.label()).chain_update([0]).chain_update(bytes)
+}
+
+/// A token's payload. All of it is required, none of it may stand there twice, and a list for `iss` or `aud` is refused.
 #[derive(Serialize, Deserialize)]
 struct TokenClaims {
     sub: String,
@@ -154,13 +205,6 @@ struct TokenClaims {
     iss: String,
     aud: String,
     role: String,
-}
-
-fn published(key: &StoredKey) -> Jwk {
-    let mut jwk = key.public.clone();
-    jwk.common.key_id = Some(key.kid.clone());
-    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-    jwk
 }
 
 /// There is one role so far.
