@@ -10,7 +10,7 @@ use transtalk_adapters::oauth::DevProvider;
 use transtalk_core::auth::code_challenge;
 use transtalk_core::ports::{
     AuthorizationEndpoint, AuthorizationRefused, AuthorizationRequest, Clock, CodeExchange, Entropy, IdentityError,
-    IdentityProvider, Profile,
+    IdentityProvider, Profile, ProviderToken,
 };
 use transtalk_core::translate::Language;
 use transtalk_core::{Identity, Monotonic, Timestamp};
@@ -70,10 +70,10 @@ fn a_name_that_is_none_is_refused_in_plain_words() {
     }
 }
 
-#[test]
-fn the_authorization_url_carries_every_parameter() {
+#[tokio::test]
+async fn the_authorization_url_carries_every_parameter() {
     let world = World::new();
-    let url = Url::parse(&world.provider.authorization_url(&request())).unwrap();
+    let url = Url::parse(&world.provider.authorization_url(&request()).await.unwrap()).unwrap();
     assert_eq!(url.as_str().split('?').next(), Some(PAGE));
     let pairs: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
     let expect = [
@@ -88,11 +88,11 @@ fn the_authorization_url_carries_every_parameter() {
     assert_eq!(pairs, expect.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
 }
 
-#[test]
-fn the_page_may_be_a_path() {
+#[tokio::test]
+async fn the_page_may_be_a_path() {
     let world = World::new();
     let provider = DevProvider::new("/dev/authorize".to_owned(), vec![], world.clock.clone(), Arc::new(TestEntropy));
-    let url = provider.authorization_url(&request());
+    let url = provider.authorization_url(&request()).await.unwrap();
     assert!(
         url.starts_with("/dev/authorize?response_type=code&client_id=transtalk&redirect_uri=http%3A%2F%2F"),
         "{url}"
@@ -224,6 +224,15 @@ async fn sign_ins_under_way_are_bounded_and_expired_ones_make_room() {
     assert!(world.sign_in("alice").await.is_ok());
 }
 
+#[tokio::test]
+async fn nothing_is_granted_that_could_be_given_back() {
+    let world = World::new();
+    assert_eq!(world.provider.exchange(&world.authorize("alice")).await.unwrap().grant, None);
+    assert!(world.provider.revoke(&ProviderToken("anything".to_owned())).await.is_ok());
+    assert_eq!(world.provider.issuer(), None);
+    assert!(!world.provider.needs_state());
+}
+
 #[test]
 fn two_codes_differ() {
     let world = World::new();
@@ -256,6 +265,7 @@ impl World {
         let (_, code) = back.query_pairs().find(|(key, _)| key == "code").unwrap();
         CodeExchange {
             code: code.into_owned(),
+            state: "a state & more".to_owned(),
             redirect_uri: REDIRECT.to_owned(),
             code_verifier: VERIFIER.to_owned(),
             nonce: "a nonce".to_owned(),
@@ -263,7 +273,7 @@ impl World {
     }
 
     async fn sign_in(&self, name: &str) -> Result<Profile, IdentityError> {
-        self.provider.exchange(&self.authorize(name)).await
+        Ok(self.provider.exchange(&self.authorize(name)).await?.profile)
     }
 
     async fn check_dead(&self, exchange: &CodeExchange) {

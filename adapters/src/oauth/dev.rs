@@ -12,8 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use transtalk_core::auth::code_challenge;
 use transtalk_core::ports::{
-    Account, AuthorizationEndpoint, AuthorizationRefused, AuthorizationRequest, Clock, CodeExchange, Entropy,
-    IdentityError, IdentityProvider, Profile,
+    Account, AuthorizationEndpoint, AuthorizationRefused, AuthorizationRequest, Authorized, Clock, CodeExchange,
+    Entropy, IdentityError, IdentityProvider, Profile, ProviderToken,
 };
 use transtalk_core::translate::Language;
 use transtalk_core::{Identity, Monotonic, limits};
@@ -21,6 +21,7 @@ use url::form_urlencoded;
 
 /// Both sides of the development provider. Its codes live in memory for a minute.
 pub struct DevProvider {
+    name: String,
     authorize_url: String,
     redirect_uris: Vec<String>,
     clock: Arc<dyn Clock>,
@@ -45,7 +46,14 @@ impl DevProvider {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { authorize_url, redirect_uris, clock, entropy, codes: Mutex::default() }
+        Self { name: NAME.to_owned(), authorize_url, redirect_uris, clock, entropy, codes: Mutex::default() }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
     }
 
     fn mint_code(&self) -> String {
@@ -64,11 +72,16 @@ impl DevProvider {
 #[async_trait]
 impl IdentityProvider for DevProvider {
     fn name(&self) -> &str {
-        NAME
+        &self.name
     }
 
-    fn authorization_url(&self, request: &AuthorizationRequest) -> String {
-        with_query(
+    /// Nobody else answers for it, so it needs no name in an answer.
+    fn issuer(&self) -> Option<String> {
+        None
+    }
+
+    async fn authorization_url(&self, request: &AuthorizationRequest) -> Result<String, IdentityError> {
+        Ok(with_query(
             &self.authorize_url,
             &[
                 ("response_type", "code"),
@@ -79,10 +92,10 @@ impl IdentityProvider for DevProvider {
                 ("code_challenge", &request.code_challenge),
                 ("code_challenge_method", "S256"),
             ],
-        )
+        ))
     }
 
-    async fn exchange(&self, exchange: &CodeExchange) -> Result<Profile, IdentityError> {
+    async fn exchange(&self, exchange: &CodeExchange) -> Result<Authorized, IdentityError> {
         let refused = || IdentityError::Refused { provider: NAME.to_owned() };
         let granted = self.take(&exchange.code).ok_or_else(refused)?;
         let good = self.clock.monotonic() < granted.expires_at
@@ -90,7 +103,12 @@ impl IdentityProvider for DevProvider {
             && exchange.nonce == granted.nonce
             && (VERIFIER_CHARS_MIN..=VERIFIER_CHARS_MAX).contains(&exchange.code_verifier.len())
             && code_challenge(&exchange.code_verifier) == granted.code_challenge;
-        if good { Ok(profile(granted.name)) } else { Err(refused()) }
+        if good { Ok(Authorized { profile: profile(granted.name), grant: None }) } else { Err(refused()) }
+    }
+
+    /// It grants nothing, so there is nothing to give back.
+    async fn revoke(&self, _token: &ProviderToken) -> Result<(), IdentityError> {
+        Ok(())
     }
 }
 
