@@ -16,17 +16,25 @@ use crate::error::ApiError;
 /// The server's state: ports, configuration, and whether it is ready.
 pub(crate) struct App {
     pub(crate) services: Arc<Services>,
-    /// The built-in identity provider's other side, unless a real one is configured.
-    pub(crate) sign_in_page: Option<Arc<dyn AuthorizationEndpoint>>,
+    /// The built-in identity provider's other side, if it is configured.
+    pub(crate) sign_in_page: Option<SignInPage>,
     pub(crate) config: Config,
     pub(crate) address: SocketAddr,
     ready: AtomicBool,
 }
 
+/// The development sign-in.
+#[derive(Clone)]
+pub(crate) struct SignInPage {
+    pub(crate) provider: Arc<dyn AuthorizationEndpoint>,
+    /// Whether other machines may use it.
+    pub(crate) is_for_all: bool,
+}
+
 impl App {
     pub(crate) fn new(
         services: Arc<Services>,
-        sign_in_page: Option<Arc<dyn AuthorizationEndpoint>>,
+        sign_in_page: Option<SignInPage>,
         config: Config,
         address: SocketAddr,
     ) -> Arc<Self> {
@@ -38,13 +46,19 @@ impl App {
         request.data::<Arc<Self>>().ok_or_else(|| ErrorCode::Internal.into())
     }
 
-    /// Where the provider sends this browser: as configured, or the page at `/` under the name by which the browser knows this machine.
-    pub(crate) fn redirect_uri(&self, caller: &Caller) -> String {
-        if !self.config.auth.redirect_uri.is_empty() {
-            return self.config.auth.redirect_uri.clone();
+    /// Where this provider sends this browser: as configured, or the page at `/` under the name by which the browser knows this server.
+    pub(crate) fn redirect_uri(&self, caller: &Caller, provider: &str) -> String {
+        let own = self.config.auth.providers.get(provider).map(|provider| &provider.redirect_uri);
+        let configured = [own, Some(&self.config.auth.redirect_uri)].into_iter().flatten().find(|uri| !uri.is_empty());
+        if let Some(uri) = configured {
+            return uri.clone();
         }
-        let own = own_pages(self.address);
         let asked = format!("{}/", self.base(caller));
+        if caller.forwarded.host.is_some() {
+            return asked;
+        }
+        // Nobody vouches for any other name: a code would follow wherever `Host` leads.
+        let own = own_pages(self.address);
         own.iter().find(|page| **page == asked).or(own.first()).cloned().unwrap_or(asked)
     }
 
@@ -53,12 +67,9 @@ impl App {
         if url.starts_with('/') { format!("{}{url}", self.base(caller)) } else { url }
     }
 
-    /// Whether a browser's page of this origin may open a socket: a configured one, or our own.
+    /// Whether a browser's page of this origin may use the server: a configured one, or our own.
     pub(crate) fn allows_origin(&self, caller: &Caller, origin: &str) -> bool {
-        let own = caller.host.as_ref().is_some_and(|host| {
-            origin.strip_prefix("http://").or(origin.strip_prefix("https://")).is_some_and(|rest| rest == host)
-        });
-        own || self.config.http.cors_origins.iter().any(|known| known == origin)
+        self.config.http.cors_origins.iter().any(|known| known == origin) || is_own(caller, origin)
     }
 
     pub(crate) fn set_ready(&self, ready: bool) {
@@ -70,11 +81,21 @@ impl App {
     }
 
     fn base(&self, caller: &Caller) -> String {
-        match &caller.host {
-            Some(host) => format!("http://{host}"),
-            None => format!("http://{}", self.address),
+        let scheme = caller.forwarded.scheme.unwrap_or("http");
+        match caller.forwarded.host.as_ref().or(caller.host.as_ref()) {
+            Some(host) => format!("{scheme}://{host}"),
+            None => format!("{scheme}://{}", self.address),
         }
     }
+}
+
+/// Whether the origin is the one under which the browser knows this server. Unless a trusted proxy says which, both schemes are ours: one
+/// that is not trusted may stand between.
+fn is_own(caller: &Caller, origin: &str) -> bool {
+    let Some(host) = caller.forwarded.host.as_ref().or(caller.host.as_ref()) else { return false };
+    let schemes = caller.forwarded.scheme.map_or_else(|| vec!["http", "https"], |scheme| vec![scheme]);
+    let own = |scheme: &&str| url::Url::parse(&format!("{scheme}://{host}/")).ok();
+    schemes.iter().filter_map(own).any(|own| own.origin().ascii_serialization() == origin)
 }
 
 /// The page at `/` under each name that a browser on this machine may use.

@@ -1,18 +1,20 @@
 //! What a request says about whoever sent it: tokens, cookies, device, and from where.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use poem::http::header;
 use poem::{FromRequest, Request, RequestBody, Result};
 use transtalk_core::auth::Device;
 use transtalk_core::limits;
 
-/// The name of the refresh token's cookie.
-pub(crate) const REFRESH_COOKIE: &str = "refreshToken";
-/// The name of the cookie that ties a sign-in to its browser.
-pub(crate) const SIGN_IN_COOKIE: &str = "signIn";
+use crate::app::App;
+use crate::cookie;
+use crate::forwarded::{self, Forwarded};
+use crate::origin::{Site, Source};
 
-/// Somebody who sent a request. Nothing of it is believed yet.
+/// Somebody who sent a request. Nothing of it is believed yet, but what a trusted proxy says of it.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) authorization: Option<String>,
@@ -20,26 +22,40 @@ pub(crate) struct Caller {
     pub(crate) sign_in: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) origin: Option<String>,
+    pub(crate) site: Site,
+    /// Who sent the bytes.
     pub(crate) peer: Option<IpAddr>,
-    /// Whether a proxy stands between.
-    pub(crate) forwarded: bool,
+    /// Whether somebody says that a proxy stands between, trusted or not.
+    pub(crate) is_forwarded: bool,
+    /// What a trusted proxy says.
+    pub(crate) forwarded: Forwarded,
     user_agent: String,
 }
 
 impl Caller {
+    /// Whoever sent this request to the server.
     pub(crate) fn of(request: &Request) -> Self {
-        let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let cookie = |name: &str| cookie(request, name);
-        let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+        let trusted = request.data::<Arc<App>>().map(|app| app.config.http.trusted_proxies.as_slice());
+        let peer = request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical());
+        Self::from_peer(peer, request, trusted.unwrap_or_default())
+    }
+
+    fn from_peer(peer: Option<IpAddr>, request: &Request, trusted: &[IpNet]) -> Self {
+        let headers = request.headers();
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // What cannot be read is an origin that nobody knows, and not none.
+        let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("null").to_owned());
         Self {
-            authorization: text(header::AUTHORIZATION).map(str::to_owned),
-            refresh: cookie(REFRESH_COOKIE),
-            sign_in: cookie(SIGN_IN_COOKIE),
-            host: text(header::HOST).map(str::to_owned),
-            origin: text(header::ORIGIN).map(str::to_owned),
-            peer: request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical()),
-            forwarded: forwarded.iter().any(|name| request.headers().contains_key(*name)),
-            user_agent: text(header::USER_AGENT).unwrap_or_default().to_owned(),
+            authorization: text("authorization"),
+            refresh: cookie::REFRESH.of(request),
+            sign_in: cookie::SIGN_IN.of(request),
+            host: text("host"),
+            origin,
+            site: Site::of(text("sec-fetch-site").as_deref()),
+            peer,
+            is_forwarded: forwarded::is_forwarded(headers),
+            forwarded: peer.map(|peer| forwarded::read(peer, headers, trusted)).unwrap_or_default(),
+            user_agent: text("user-agent").unwrap_or_default(),
         }
     }
 
@@ -52,14 +68,24 @@ impl Caller {
         Device { name: self.user_agent[..end].to_owned(), address: self.address() }
     }
 
-    /// The network address, for the audit trail.
+    /// The network address, for allowances and the audit trail: the peer's, or what a trusted proxy says.
     pub(crate) fn address(&self) -> String {
-        self.peer.map(|peer| peer.to_string()).unwrap_or_default()
+        self.forwarded.address.or(self.peer).map(|address| address.to_string()).unwrap_or_default()
+    }
+
+    /// From which page it comes.
+    pub(crate) fn source(&self, app: &App) -> Source {
+        Source { origin: self.origin.as_deref().map(|origin| app.allows_origin(self, origin)), site: self.site }
+    }
+
+    /// Whether its page may use the refresh cookie as a lease: its origin is allowed, or there is none and it is our own page.
+    pub(crate) fn trusted_site(&self, app: &App) -> bool {
+        self.source(app).is_trusted()
     }
 
     /// Whether the browser is on this machine and nothing stands between.
     pub(crate) fn is_local(&self) -> bool {
-        !self.forwarded && self.peer.is_some_and(|peer| peer.is_loopback()) && self.host_is_loopback()
+        !self.is_forwarded && self.peer.is_some_and(|peer| peer.is_loopback()) && self.host_is_loopback()
     }
 
     /// Whether `Host` is `localhost` or a loopback address: another name that leads here may be somebody's trick (DNS rebinding).
@@ -80,21 +106,6 @@ impl<'a> FromRequest<'a> for Caller {
     }
 }
 
-/// A cookie's value (RFC 6265 section 5.4). Of two with one name the first counts.
-fn cookie(request: &Request, name: &str) -> Option<String> {
-    let lines = request.headers().get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    lines
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
-}
-
-/// A `Set-Cookie` value. `SameSite=None`, because the first client lives on another site; scripts never see it.
-pub(crate) fn set_cookie(name: &str, value: &str, path: &str, max_age_secs: u64) -> String {
-    format!("{name}={value}; Max-Age={max_age_secs}; Path={path}; Secure; HttpOnly; SameSite=None")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,9 +115,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut caller = Caller::of(&request.finish());
-        caller.peer = peer.parse().ok();
-        caller
+        let trusted = ["127.0.0.2/32".parse().unwrap()];
+        Caller::from_peer(peer.parse().ok(), &request.finish(), &trusted)
     }
 
     #[test]
@@ -121,15 +131,25 @@ mod tests {
             ("127.0.0.1", &[], false),
             ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-for", "1.2.3.4")], false),
             ("127.0.0.1", &[("host", "localhost"), ("forwarded", "for=1.2.3.4")], false),
+            // A trusted proxy's client is somewhere else, wherever it says that it is.
+            ("127.0.0.2", &[("host", "localhost"), ("x-forwarded-for", "127.0.0.1")], false),
+            ("127.0.0.2", &[("host", "localhost"), ("x-forwarded-proto", "http")], false),
         ] {
             assert_eq!(caller(peer, headers).is_local(), expect, "{peer} {headers:?}");
         }
     }
 
     #[test]
-    fn cookies_are_found_by_their_whole_name() {
-        let caller = caller("127.0.0.1", &[("cookie", "xrefreshToken=a; refreshToken=b; refreshToken=c; signIn=d=e")]);
-        assert_eq!(caller.refresh.as_deref(), Some("b"));
-        assert_eq!(caller.sign_in.as_deref(), Some("d=e"));
+    fn the_address_is_the_peers_or_what_a_trusted_proxy_says() {
+        for (peer, headers, expect) in [
+            ("192.0.2.1", &[][..], "192.0.2.1"),
+            ("192.0.2.1", &[("x-forwarded-for", "192.0.2.7")], "192.0.2.1"),
+            ("127.0.0.2", &[("x-forwarded-for", "192.0.2.7")], "192.0.2.7"),
+            ("127.0.0.2", &[("x-forwarded-for", "nonsense")], "127.0.0.2"),
+            ("127.0.0.2", &[("x-forwarded-for", "192.0.2.7"), ("forwarded", "for=192.0.2.8")], "127.0.0.2"),
+            ("127.0.0.2", &[("x-real-ip", "192.0.2.7")], "127.0.0.2"),
+        ] {
+            assert_eq!(caller(peer, headers).address(), expect, "{peer} {headers:?}");
+        }
     }
 }

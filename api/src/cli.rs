@@ -1,6 +1,6 @@
 //! The command line, and the life of a server from its start to its stop.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,13 +10,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
-use transtalk_core::app::{background, introduce, recover};
+use transtalk_core::app::{Services, background, introduce, recover};
 use transtalk_core::stomp::CloseCode;
 
 use crate::app::App;
 use crate::config::{Config, Flags, Log};
 use crate::wire::{Wired, wire};
-use crate::{openapi, router, server};
+use crate::{keys, openapi, router, server};
 
 /// Chat that is translated as it is spoken.
 #[derive(Parser)]
@@ -36,6 +36,9 @@ enum Command {
         #[arg(long)]
         yaml: bool,
     },
+    /// Shows and replaces the keys that tokens are made with.
+    #[command(subcommand)]
+    Keys(keys::Command),
 }
 
 #[derive(clap::Args, Default)]
@@ -43,12 +46,19 @@ struct Serve {
     /// Where to listen [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where things are.
+#[derive(clap::Args, Default)]
+pub(crate) struct Place {
     /// The folder of the keys and of the embedded database [default: data].
     #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// A configuration file (TOML).
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Runs the command. Exit code 0: done; 1: it could not be done, and why is on standard error; 2: no such command.
@@ -56,6 +66,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command.unwrap_or(Command::Serve(Serve::default())) {
         Command::Serve(options) => serve(options),
         Command::Openapi { yaml } => print(&openapi::text(yaml)),
+        Command::Keys(command) => keys::run(command).and_then(|text| print(&text)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,7 +79,8 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn serve(options: Serve) -> anyhow::Result<()> {
-    let flags = Flags { config: options.config, listen: options.listen, data: options.data };
+    let Serve { listen, place: Place { data, config } } = options;
+    let flags = Flags { config, listen, data };
     let config = Config::load(&flags)?;
     start_log(&config.log)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_server(config))
@@ -85,12 +97,13 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     for task in background(&wired.services) {
         loops.spawn(task);
     }
+    loops.spawn(wired.watch_keys());
     let (stop, stopping) = watch::channel(false);
     let patience = app.config.gateway.drain_timeout;
     let serving = tokio::spawn(server::serve(listener, router::endpoint(&app), stopping, patience));
     recover(&wired.services).await.map_err(|failure| anyhow::anyhow!("the store cannot be read: {failure}"))?;
     if let Some(page) = &app.sign_in_page {
-        introduce(&wired.services, page.profiles()).await?;
+        introduce(&wired.services, page.provider.profiles()).await?;
     }
     app.set_ready(true);
     greet(&app, &wired)?;
@@ -111,15 +124,16 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the sockets have ended, but not for ever.
+/// Waits until the sockets have ended and what happened is written down, but not for ever.
 async fn drain(wired: &Wired, patience: std::time::Duration) {
     let ended = async {
-        while wired.services.hub.counters().connections > 0 {
+        let Services { hub, pipeline, .. } = wired.services.as_ref();
+        while hub.counters().connections > 0 || pipeline.unwritten() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     if tokio::time::timeout(patience, ended).await.is_err() {
-        tracing::warn!("some connections did not end in time");
+        tracing::warn!("some connections did not end in time, or their end could not be written down");
     }
 }
 
@@ -143,6 +157,8 @@ fn print(text: &str) -> anyhow::Result<()> {
 fn start_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter).map_err(|error| anyhow::anyhow!("log.filter: {error}"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours would stand between a name and its value, where somebody looks for them in a file.
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     if log.json {
         lines.json().init();
     } else {

@@ -43,7 +43,8 @@ impl<E: Endpoint> Endpoint for CorsEndpoint<E> {
         if let Some(origin) = allowed {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+            headers
+                .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
             if preflight {
                 let methods = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
                 let any = HeaderValue::from_static("Authorization, Content-Type");

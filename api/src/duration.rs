@@ -1,8 +1,10 @@
-//! Durations and lists as people write them in a configuration: `30m`, `5s`, `250ms` or plain seconds; `a,b` or a list.
+//! Durations and lists as people write them in a configuration: `30m`, `5s`, `250ms` or plain seconds; `a,b` or a list; networks.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 /// Reads `30m`, `5s`, `250ms`, `2h`, `7d`, or a number of seconds.
@@ -53,6 +55,26 @@ pub(crate) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
         }
     }
     deserializer.deserialize_any(Items)
+}
+
+/// Reads a list whose items may be separated by blanks, too.
+pub(crate) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let items = list(deserializer)?;
+    Ok(items.iter().flat_map(|item| item.split_ascii_whitespace()).map(str::to_owned).collect())
+}
+
+/// Reads a list of networks: `10.0.0.0/8`, `fd00::/8`, or an address, which is a network of one.
+pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: &String| {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| D::Error::custom(format_args!("{text:?} is not a network such as 10.0.0.0/8 or fd00::/8")))
+    };
+    list(deserializer)?.iter().map(network).collect()
+}
+
+/// Reads it from a command line.
+pub(crate) fn argument(text: &str) -> Result<Duration, String> {
+    parse(text).ok_or_else(|| "a duration such as 30d, 12h or 90s".to_owned())
 }
 
 /// At most a hundred years: what is longer is a mistake.

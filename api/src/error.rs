@@ -1,5 +1,7 @@
 //! From what went wrong to what is answered: one status for each code, one envelope for all, from every layer.
 
+use std::time::Duration;
+
 use poem::error::{MethodNotAllowedError, NotFoundError, ParseJsonError, ResponseError, SizedLimitError};
 use poem::http::{StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -10,6 +12,8 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use transtalk_core::{ErrorCode, Failure, Timestamp};
 
+use crate::request_id::RequestId;
+
 /// The status that goes with a code. `None` is never among the answers: a new code does not compile without a line here.
 pub(crate) fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as C;
@@ -18,7 +22,9 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         C::RefreshTokenReused | C::OriginNotAllowed | C::DevSignInClosed | C::NotAMember | C::DestinationRefused => {
             StatusCode::FORBIDDEN
         }
-        C::NotFound | C::RoomNotFound | C::RecipientNotFound => StatusCode::NOT_FOUND,
+        C::NotFound | C::RoomNotFound | C::RecipientNotFound | C::SessionNotFound | C::UnknownProvider => {
+            StatusCode::NOT_FOUND
+        }
         C::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         C::TooLarge | C::FrameTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         C::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -30,6 +36,7 @@ pub(crate) fn status(code: ErrorCode) -> StatusCode {
         | C::RefreshTokenInvalid
         | C::CodeRefused
         | C::SignInNotBegun
+        | C::StateRequired
         | C::BadRequest
         | C::BadJson
         | C::UnknownLanguage
@@ -62,6 +69,9 @@ struct Refusal {
     /// The stable name of what went wrong.
     #[oai(rename = "errorCode")]
     error_code: String,
+    /// The request's name, as in the header `X-Request-Id`: the server's log has it, too.
+    #[oai(rename = "requestId")]
+    request_id: String,
 }
 
 impl Refusal {
@@ -72,6 +82,7 @@ impl Refusal {
             data: None,
             timestamp: now.to_string(),
             error_code: code.as_str().to_owned(),
+            request_id: RequestId::current(),
         }
     }
 }
@@ -131,15 +142,25 @@ impl ApiResponse for ApiError {
                 response(400, "The request is not what is expected; `errorCode` says how."),
                 response(
                     401,
-                    "No access token, or one that is expired or ended: refresh it. Never on the refresh itself.",
+                    "No access token, or one that is not valid (`UNAUTHORIZED`), expired (`TOKEN_EXPIRED`) or of a session that has \
+                     ended (`SESSION_ENDED`): refresh once, then send the request again; if the refresh is refused, sign in \
+                     again. Never on the refresh itself.",
                 ),
-                response(403, "Not for this user."),
+                response(
+                    403,
+                    "Not for this user, or not from this page: `ORIGIN_NOT_ALLOWED` means that the page's origin is not in \
+                     `http.cors_origins`. To refresh does not help.",
+                ),
                 response(404, "There is no such thing."),
                 response(413, "The body is too large."),
                 response(415, "The body is not JSON."),
-                response(429, "Too many requests; `Retry-After` says when to come again."),
-                response(500, "A fault of the server."),
-                response(503, "A part of the server is out of reach; `Retry-After` says when to come again."),
+                response(429, "Too many requests; `Retry-After` says in how many seconds to come again."),
+                response(500, "A fault of the server; `requestId` finds it in the server's log."),
+                response(
+                    503,
+                    "A part of the server is out of reach; `Retry-After` says in how many seconds to come again. Nobody is signed \
+                     out by it: keep the tokens.",
+                ),
             ],
         }
     }
@@ -155,13 +176,23 @@ pub(crate) fn into_envelope(error: &poem::Error, now: Timestamp) -> Response {
     if status.is_server_error() {
         tracing::error!(code = code.as_str(), cause = %causes(error), "request failed");
     }
-    envelope(code, status, now)
+    let mut response = envelope(code, status, now);
+    if let Some(ApiError { failure: Failure::TooMany { retry_after }, .. }) = error.downcast_ref() {
+        response.headers_mut().insert(header::RETRY_AFTER, whole_secs(*retry_after).into());
+    }
+    response
+}
+
+/// Rounded up: whoever comes back then is not too early.
+fn whole_secs(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 /// The envelope of a refusal.
 pub(crate) fn envelope(code: ErrorCode, status: StatusCode, now: Timestamp) -> Response {
     let mut response = Json(Refusal::new(code, now)).with_status(status).into_response();
     let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     }

@@ -1,6 +1,6 @@
 //! The OpenAPI document: what the routes say of themselves, made exact.
 //!
-//! The library describes what may be left out; ours always writes every field. So in answers every field is required,
+//! The library describes what may be left out; ours writes every field but one. So in answers every other field is required,
 //! and those that may hold nothing are nullable. The codes are listed, and the token is what it is: a bearer token.
 
 use serde_json::{Map, Value, json};
@@ -15,6 +15,15 @@ pub(crate) fn document() -> Value {
     for (name, schema) in schemas.into_iter().flatten() {
         if !name.ends_with("Request") {
             exact(schema);
+        }
+    }
+    document["components"]["headers"] = headers();
+    let operations = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, path) in operations {
+        for (_, operation) in path.as_object_mut().into_iter().flatten() {
+            for (status, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
+                answer["headers"] = headers_of(status);
+            }
         }
     }
     // Trap 1 of the wire contract: whatever is wrong with a refresh, it is not that.
@@ -57,12 +66,33 @@ pub(crate) fn allowed_methods(document: &Value, path: &str) -> Vec<String> {
         template.len() == path.len()
             && template.iter().zip(&path).all(|(part, segment)| part.starts_with('{') || part == segment)
     };
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths
-        .filter(|(template, _)| fits(template))
-        .flat_map(|(_, operations)| operations.as_object().into_iter().flatten())
-        .map(|(method, _)| method.to_uppercase())
-        .collect()
+    let paths = document.get("paths").and_then(Value::as_object);
+    // A route without parameters goes before one with them, as in the router.
+    let exact = paths.and_then(|paths| paths.get(path));
+    let operations = exact.or_else(|| paths?.iter().find(|(template, _)| fits(template)).map(|(_, route)| route));
+    operations.and_then(Value::as_object).into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect()
+}
+
+/// What every answer has, and what those have that say when to come again.
+fn headers() -> Value {
+    let header = |kind: &str, text: &str| json!({ "description": text, "schema": { "type": kind } });
+    json!({
+        "RequestId": header("string", "The request's name in the server's log."),
+        "RetryAfter": header("integer", "Seconds to wait before the next try."),
+        "WwwAuthenticate": header("string", "`Bearer`.")
+    })
+}
+
+/// Which of them an answer with this status has.
+fn headers_of(status: &str) -> Value {
+    let reference = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
+    let mut headers = json!({ "X-Request-Id": reference("RequestId") });
+    match status {
+        "429" | "503" => headers["Retry-After"] = reference("RetryAfter"),
+        "401" => headers["WWW-Authenticate"] = reference("WwwAuthenticate"),
+        _ => {}
+    }
+    headers
 }
 
 fn exact(schema: &mut Value) {
@@ -84,12 +114,18 @@ fn exact(schema: &mut Value) {
             }
             property["enum"] = codes.into();
         }
-        if !required.contains(name) {
+        if !required.contains(name) && !is_left_out(name) {
             nullable(property);
         }
     }
-    let all: Vec<Value> = properties.keys().map(|name| name.clone().into()).collect();
+    let always = |name: &&String| required.contains(name) || !is_left_out(name);
+    let all: Vec<Value> = properties.keys().filter(always).map(|name| name.clone().into()).collect();
     object.insert("required".to_owned(), all.into());
+}
+
+/// What is left out where there is nothing, and not null: a success has five keys, as the first client's server wrote it.
+fn is_left_out(name: &str) -> bool {
+    name == "requestId"
 }
 
 /// OpenAPI 3.0 reads nothing beside a `$ref`, so a nullable reference is wrapped.
@@ -100,5 +136,35 @@ fn nullable(property: &mut Value) {
     }
     if let Some(property) = property.as_object_mut() {
         Map::insert(property, "nullable".to_owned(), true.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_without_parameters_goes_before_one_with_them() {
+        let document = document();
+        for (path, expect) in [
+            ("/api/v1/sessions", &["GET"][..]),
+            ("/api/v1/sessions/audit", &["GET"]),
+            ("/api/v1/sessions/7", &["DELETE"]),
+            ("/api/v1/chatRooms", &["GET", "POST"]),
+            ("/api/v1/nothing", &[]),
+            ("/livez", &["GET"]),
+        ] {
+            assert_eq!(allowed_methods(&document, path), expect, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_never_answers_401_and_every_answer_has_a_name() {
+        let document = document();
+        let answers = document["paths"]["/auth/refresh"]["get"]["responses"].as_object().unwrap();
+        assert!(answers.contains_key("403") && !answers.contains_key("401"));
+        for (status, answer) in answers {
+            assert!(answer["headers"]["X-Request-Id"].is_object(), "{status}");
+        }
     }
 }

@@ -16,13 +16,15 @@ use crate::cors::Cors;
 use crate::error::{ApiError, envelope, into_envelope};
 use crate::http::{service, site};
 use crate::openapi;
+use crate::origin::OriginRule;
+use crate::request_id::Named;
 use crate::ws;
 
 /// Everything that the server answers.
 pub(crate) fn endpoint(app: &Arc<App>) -> BoxEndpoint<'static, Response> {
     let (json, yaml) = (openapi::text(false), openapi::text(true));
     let routes = Route::new()
-        .nest("/api/v1", service())
+        .nest("/api/v1", service().with(OriginRule(app.clone())))
         .at("/ws-connect", get(ws::upgrade))
         .at("/", get(site::index))
         .at("/page/:name", get(site::page))
@@ -45,6 +47,7 @@ pub(crate) fn endpoint(app: &Arc<App>) -> BoxEndpoint<'static, Response> {
         .with(panics)
         .with(OneEnvelope { app: app.clone(), document: openapi::document().into() })
         .with(Cors { origins: app.config.http.cors_origins.clone().into() })
+        .with(Named(app.clone()))
         .boxed()
 }
 

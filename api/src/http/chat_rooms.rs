@@ -5,13 +5,13 @@ use std::sync::Arc;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::{Json, Response};
+use poem_openapi::payload::Json;
 use transtalk_core::app::{HistoryQuery, history, list_rooms, open_room};
 use transtalk_core::{ErrorCode, Failure, RoomId, limits};
 
 use super::schema::{ChatRoomsResponse, ChatsResponse, Envelope, OpenRoomRequest, OpenRoomResponse, Tag};
 use super::signed::Signed;
-use super::{Answer, ok};
+use super::{Answer, answer, ok};
 use crate::app::App;
 
 pub(crate) struct ChatRoomsApi;
@@ -52,7 +52,7 @@ impl ChatRoomsApi {
         match open_room(&app.services, &signed.0, &request.language, &request.recipient_email).await {
             Ok(room) => Ok(ok(&app, OpenRoomResponse { chat_room_id: room.get() })),
             Err(Failure::Refused(code)) if app.config.compat.legacy_200_errors => {
-                Ok(Response::new(Json(Envelope::refused(code, app.services.clock.now()))))
+                Ok(answer(Envelope::refused(code, app.services.clock.now())))
             }
             Err(failure) => Err(failure.into()),
         }

@@ -1,10 +1,13 @@
-//! The shapes of the wire contract. Every field is always there, null where there is nothing.
+//! The shapes of the wire contract. Every field is always there, null where there is nothing; but `requestId` in refusals alone.
 #![expect(clippy::struct_field_names, reason = "the names are the first client's")]
 
 use poem_openapi::types::{ParseFromJSON, ToJSON, Type};
 use poem_openapi::{Object, Tags};
+use transtalk_core::auth::{AuditRecord, Session};
 use transtalk_core::chat::{ChatView, HistoryPage, RoomEntry, RoomList};
-use transtalk_core::{ErrorCode, Timestamp, User};
+use transtalk_core::{ErrorCode, SessionId, Timestamp, User};
+
+use crate::request_id::RequestId;
 
 /// What can be in an envelope.
 pub(super) trait Payload: ParseFromJSON + ToJSON + Type + Send + Sync {}
@@ -13,7 +16,7 @@ impl<T: ParseFromJSON + ToJSON + Type + Send + Sync> Payload for T {}
 /// Groups in the document.
 #[derive(Tags)]
 pub(super) enum Tag {
-    /// Signing in, refreshing, logging out
+    /// Signing in, refreshing, logging out, one's sessions
     Auth,
     /// Who is signed in
     User,
@@ -35,11 +38,14 @@ pub(super) struct Envelope<T: Payload> {
     /// The stable name of what went wrong.
     #[oai(rename = "errorCode")]
     error_code: Option<String>,
+    /// The request's name, when something went wrong; otherwise it is left out.
+    #[oai(rename = "requestId", skip_serializing_if_is_none)]
+    request_id: Option<String>,
 }
 
 impl<T: Payload> Envelope<T> {
-    pub(super) fn ok(data: T, now: Timestamp) -> Self {
-        Self { success: true, message: None, data: Some(data), timestamp: now.to_string(), error_code: None }
+    pub(super) fn ok(data: Option<T>, now: Timestamp) -> Self {
+        Self { success: true, message: None, data, timestamp: now.to_string(), error_code: None, request_id: None }
     }
 
     /// A refusal in the first server's manner: 200 and `success: false`.
@@ -50,6 +56,7 @@ impl<T: Payload> Envelope<T> {
             data: None,
             timestamp: now.to_string(),
             error_code: Some(code.as_str().to_owned()),
+            request_id: Some(RequestId::current()),
         }
     }
 }
@@ -108,6 +115,94 @@ pub(super) struct SignInResponse {
     /// Lower-case r: the first client's spelling.
     #[oai(rename = "tokenresponse")]
     pub(super) tokens: TokenResponse,
+}
+
+/// A ticket.
+#[derive(Object)]
+pub(super) struct TicketResponse {
+    /// For `?ticket=` on `/ws-connect`.
+    pub(super) ticket: String,
+    /// Seconds.
+    #[oai(rename = "expiresIn")]
+    pub(super) expires_in: u64,
+}
+
+/// One's sessions.
+#[derive(Object)]
+pub(super) struct SessionsResponse {
+    /// The newest first.
+    pub(super) sessions: Vec<SessionLine>,
+}
+
+/// One session.
+#[derive(Object)]
+pub(super) struct SessionLine {
+    /// 32 hexadecimal digits.
+    id: String,
+    /// The `User-Agent` of the sign-in.
+    device: String,
+    /// The network address of the sign-in.
+    address: String,
+    /// RFC 3339, UTC.
+    #[oai(rename = "createdAt")]
+    created_at: String,
+    /// When it was refreshed last. RFC 3339, UTC.
+    #[oai(rename = "lastUsedAt")]
+    last_used_at: String,
+    /// When it ends unless it is refreshed. RFC 3339, UTC.
+    #[oai(rename = "expiresAt")]
+    expires_at: String,
+    /// Whether it is the one of this request.
+    current: bool,
+}
+
+impl SessionLine {
+    pub(super) fn new(session: Session, current: SessionId) -> Self {
+        Self {
+            id: session.id.to_string(),
+            device: session.device.name,
+            address: session.device.address,
+            created_at: session.created_at.to_string(),
+            last_used_at: session.rotated_at.to_string(),
+            expires_at: session.expires_at.to_string(),
+            current: session.id == current,
+        }
+    }
+}
+
+/// The audit trail.
+#[derive(Object)]
+pub(super) struct AuditResponse {
+    /// The newest first.
+    pub(super) records: Vec<AuditLine>,
+}
+
+/// Something that happened.
+#[derive(Object)]
+pub(super) struct AuditLine {
+    /// RFC 3339, UTC.
+    at: String,
+    /// In which session; null if in none.
+    session: Option<String>,
+    /// `SIGNED_IN`, `REFRESHED`, `CONCURRENT` (two tabs at once), `LOST_RESPONSE` (repeated), `REUSE` (an old refresh token came back:
+    /// the session was ended), `LOGGED_OUT`, `DENIED`, `SOCKET_OPENED` or `SOCKET_CLOSED`.
+    event: String,
+    /// The network address.
+    address: String,
+    /// What else there is to say, such as why a socket was closed; often empty.
+    detail: String,
+}
+
+impl From<AuditRecord> for AuditLine {
+    fn from(record: AuditRecord) -> Self {
+        Self {
+            at: record.at.to_string(),
+            session: record.session.map(|session| session.to_string()),
+            event: record.event.to_string(),
+            address: record.address,
+            detail: record.detail,
+        }
+    }
 }
 
 /// A room to be opened.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use transtalk_core::ErrorCode;
 use transtalk_core::ports::AuthorizationRequest;
 
-use crate::app::App;
+use crate::app::{App, SignInPage};
 use crate::caller::Caller;
 use crate::error::{ApiError, envelope};
 
@@ -103,8 +103,8 @@ pub(crate) fn authorize(
     request: &Request,
     Query(query): Query<Authorize>,
 ) -> Result<Response, ApiError> {
-    let Some(provider) = &app.sign_in_page else { return Err(ErrorCode::NotFound.into()) };
-    if !Caller::of(request).is_local() && !app.config.auth.providers.dev.allow_remote {
+    let Some(SignInPage { provider, is_for_all }) = &app.sign_in_page else { return Err(ErrorCode::NotFound.into()) };
+    if !Caller::of(request).is_local() && !is_for_all {
         return Err(ErrorCode::DevSignInClosed.into());
     }
     if query.response_type != "code" || query.code_challenge_method != "S256" {

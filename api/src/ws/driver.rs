@@ -12,8 +12,7 @@ use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Config, Error, Limits, Message, Payload, ServerBuilder, WebSocketStream};
 use transtalk_core::app::{Connection, Handshake, Services, Work};
 use transtalk_core::chat::delivery::Taken;
-use transtalk_core::limits;
-use transtalk_core::stomp;
+use transtalk_core::{ConnectionId, limits, stomp};
 
 use super::early::Early;
 
@@ -35,7 +34,7 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
     let mut connection = Connection::new(services, handshake);
     let outbox = connection.outbox();
     let id = connection.id();
-    tracing::debug!(connection = %id, "socket opened");
+    tracing::info!(connection = %id, "socket opened");
     let mut work: Option<Work> = None;
     let end = loop {
         if work.is_none() {
@@ -84,14 +83,14 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
             () = due => connection.tick(),
         }
     };
-    connection.close();
-    tracing::debug!(connection = %id, code = end.map_or(0, stomp::CloseCode::code), "socket closed");
+    connection.close(end);
+    tracing::info!(connection = %id, code = end.map_or(0, stomp::CloseCode::code), "socket closed");
     // Work that is under way finishes: what a SEND began is stored or not, never half.
     if let Some(work) = work {
         work.await;
     }
     // An error here is a client that has gone already.
-    let _ = timeout(CLOSE_TIMEOUT, close(socket, end)).await;
+    let _ = timeout(CLOSE_TIMEOUT, close(socket, end, id)).await;
 }
 
 /// Feeds all that was taken, then flushes once: everything leaves in one vectored write. Answers with the code to close with.
@@ -113,10 +112,12 @@ fn message(frame: Bytes) -> Message {
 }
 
 /// Says why, then reads what the client still sends: a plain drop would reset the connection before the reason is read.
-async fn close(mut socket: Socket, code: Option<stomp::CloseCode>) -> Result<(), Error> {
+async fn close(mut socket: Socket, code: Option<stomp::CloseCode>, id: ConnectionId) -> Result<(), Error> {
     if let Some(code) = code {
         let number = CloseCode::try_from(code.code()).unwrap_or(CloseCode::NORMAL_CLOSURE);
-        socket.send(Message::close(Some(number), code.reason())).await?;
+        // The name is what the log knows the connection by. No reason comes near the 123 bytes that a close may hold.
+        let reason = format!("{} [{id}]", code.reason());
+        socket.send(Message::close(Some(number), &reason)).await?;
     }
     socket.flush().await?;
     while let Some(Ok(_)) = socket.next().await {}

@@ -8,8 +8,9 @@ use poem::http::{HeaderMap, HeaderName, StatusCode, header};
 use poem::web::Data;
 use poem::{Request, Response, handler};
 use sha1::{Digest, Sha1};
+use tracing::Instrument;
 use transtalk_core::ErrorCode;
-use transtalk_core::app::{Handshake, authenticate};
+use transtalk_core::app::{Handshake, Limited, Payer, authenticate, redeem_ticket, spend};
 
 use super::driver::drive;
 use crate::app::App;
@@ -20,7 +21,8 @@ use crate::server::Upgrade;
 /// The versions of STOMP as WebSocket subprotocols.
 const SUBPROTOCOL: &str = "v12.stomp";
 
-/// `GET /ws-connect`. A browser's page must be of an allowed origin; an `Authorization` header that is not valid is refused here.
+/// `GET /ws-connect`. A browser's page must be of an allowed origin; an `Authorization` header or a ticket that is not valid is refused
+/// here, and so is one connection too many. Nothing is held back: a first client that is not connected soon falls back to something else.
 #[handler]
 pub(crate) async fn upgrade(request: &Request, app: Data<&Arc<App>>) -> Result<Response, ApiError> {
     let caller = Caller::of(request);
@@ -38,11 +40,19 @@ pub(crate) async fn upgrade(request: &Request, app: Data<&Arc<App>>) -> Result<R
         return Err(ErrorCode::OriginNotAllowed.into());
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(ErrorCode::BadRequest)?;
-    let principal = match caller.authorization.as_deref() {
-        Some(token) => Some(authenticate(&app.services, Some(token)).await?),
-        None => None,
+    let services = &app.services;
+    spend(services, Limited::Connect, Payer::Address(&caller.address())).await?;
+    let principal = match (caller.authorization.as_deref(), ticket(request)) {
+        (Some(token), _) => Some(authenticate(services, Some(token)).await?),
+        (None, Some(ticket)) => Some(redeem_ticket(services, &ticket).await?),
+        (None, None) => None,
     };
-    let handshake = Handshake { principal, device: caller.device() };
+    if let Some(principal) = &principal {
+        spend(services, Limited::Connect, Payer::Account(principal.user)).await?;
+    }
+    // Only a page of an allowed origin may go on by its browser's cookie: any site can make a browser send it.
+    let cookie = caller.refresh.clone().filter(|_| caller.trusted_site(&app));
+    let handshake = Handshake { principal, cookie, device: caller.device() };
     let upgrade = request.extensions().get::<Upgrade>().cloned().ok_or(ErrorCode::Internal)?;
     let mut answer = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -53,12 +63,21 @@ pub(crate) async fn upgrade(request: &Request, app: Data<&Arc<App>>) -> Result<R
         answer = answer.header(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     }
     let services = app.services.clone();
-    tokio::spawn(async move {
+    let socket = async move {
         if let Some((stream, early)) = upgrade.stream().await {
             drive(stream, early, services, handshake).await;
         }
-    });
+    };
+    // Its lines in the log name the request, too.
+    tokio::spawn(socket.in_current_span());
     Ok(answer.finish())
+}
+
+/// The one-time ticket of the address, for browsers, which cannot set a header here.
+fn ticket(request: &Request) -> Option<String> {
+    let query = request.uri().query().unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "ticket").map(|(_, ticket)| ticket.into_owned())
 }
 
 /// The answer to a client's key (RFC 6455 section 4.2.2, item 5.4).

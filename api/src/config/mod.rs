@@ -2,13 +2,21 @@
 //!
 //! A variable is `TRANSTALK_` and the key in capitals with `__` between levels: `TRANSTALK_AUTH__ACCESS_TTL=30m`.
 
+mod auth;
+
+pub(crate) use auth::{Algorithm, Auth, Kind, Provider, SameSite};
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::util::nest;
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile};
+use ipnet::IpNet;
 use serde::Deserialize;
+use transtalk_core::app::Limits;
 
 use crate::duration;
 
@@ -19,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) storage: Storage,
     pub(crate) auth: Auth,
+    pub(crate) limits: LimitKeys,
     pub(crate) translation: Translation,
     pub(crate) gateway: Gateway,
     pub(crate) compat: Compat,
@@ -34,6 +43,9 @@ pub(crate) struct Http {
     /// The web clients that may use the server from another origin.
     #[serde(deserialize_with = "duration::list")]
     pub(crate) cors_origins: Vec<String>,
+    /// The networks of the proxies whose `Forwarded` and `X-Forwarded-*` are believed.
+    #[serde(deserialize_with = "duration::networks")]
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Http {
@@ -41,6 +53,7 @@ impl Default for Http {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             cors_origins: vec!["http://localhost:5173".to_owned()],
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -61,57 +74,25 @@ impl Default for Storage {
     }
 }
 
-/// `auth`
+/// `limits`: allowances a minute; 0 switches one off.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Auth {
-    /// How long an access token lives.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub(crate) access_ttl: Duration,
-    /// How long a refresh token lives; each refresh begins it anew.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub(crate) refresh_ttl: Duration,
-    /// How long a session lives at most.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub(crate) absolute_ttl: Duration,
-    /// How long the predecessor of a refresh token is taken for a second tab's.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub(crate) refresh_grace: Duration,
-    /// Where the identity provider sends the browser; empty for the page at `/`.
-    pub(crate) redirect_uri: String,
-    /// The `iss` and `aud` of access tokens.
-    pub(crate) issuer: String,
-    pub(crate) providers: Providers,
+pub(crate) struct LimitKeys {
+    /// Sign-ins of one address, and of one account.
+    pub(crate) sign_in: u32,
+    /// Refreshes of one session, and attempts without an authentic cookie from one address.
+    pub(crate) refresh: u32,
+    /// Tickets of one address, and of one account.
+    pub(crate) ticket: u32,
+    /// Connections from one address, and of one account.
+    pub(crate) connect: u32,
 }
 
-impl Default for Auth {
+impl Default for LimitKeys {
     fn default() -> Self {
-        let lifetimes = transtalk_core::auth::Lifetimes::default();
-        Self {
-            access_ttl: lifetimes.access,
-            refresh_ttl: lifetimes.refresh,
-            absolute_ttl: lifetimes.absolute,
-            refresh_grace: lifetimes.grace,
-            redirect_uri: String::new(),
-            issuer: "transtalk".to_owned(),
-            providers: Providers::default(),
-        }
+        let Limits { sign_in, refresh, ticket, connect } = Limits::default();
+        Self { sign_in, refresh, ticket, connect }
     }
-}
-
-/// `auth.providers`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Providers {
-    pub(crate) dev: DevProvider,
-}
-
-/// `auth.providers.dev`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct DevProvider {
-    /// Lets other machines sign in as anybody. For demonstrations only.
-    pub(crate) allow_remote: bool,
 }
 
 /// `translation`
@@ -224,18 +205,33 @@ impl Config {
     /// Puts the four layers together.
     pub(crate) fn load(flags: &Flags) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
+        let mut file = String::new();
         if let Some(path) = &flags.config {
-            readable(path)?;
+            file = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.clone(), error))?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        figment = figment.merge(environment());
+        figment = figment.merge(environment().filter(|key| !is_text(key.as_str())));
+        for (key, text) in environment().iter().filter(|(key, _)| is_text(key.as_str())) {
+            figment = figment.merge(Text { key: key.as_str().to_owned(), text });
+        }
         if let Some(listen) = flags.listen {
             figment = figment.merge(Serialized::default("http.listen", listen));
         }
         if let Some(data) = &flags.data {
             figment = figment.merge(Serialized::default("storage.data", data));
         }
-        let config: Self = figment.extract().map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        Self::extract(&figment, &file)
+    }
+
+    /// The configuration of this file and nothing else.
+    #[cfg(test)]
+    pub(crate) fn from_toml(toml: &str) -> Result<Self, String> {
+        Self::extract(&Figment::new().merge(Toml::string(toml)), toml).map_err(|error| error.to_string())
+    }
+
+    fn extract(figment: &Figment, file: &str) -> Result<Self, ConfigError> {
+        let mut config: Self = figment.extract().map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        config.auth.providers.order(&providers_in_order(file));
         config.check()?;
         Ok(config)
     }
@@ -243,11 +239,7 @@ impl Config {
     /// What the types alone do not say.
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: String| Err(ConfigError::Meaning(text));
-        for (key, ttl) in [("auth.access_ttl", self.auth.access_ttl), ("auth.refresh_ttl", self.auth.refresh_ttl)] {
-            if ttl < Duration::from_secs(1) {
-                return wrong(format!("{key} is shorter than one second"));
-            }
-        }
+        self.auth.check()?;
         if let Some(tag) =
             self.translation.languages.iter().find(|tag| transtalk_core::translate::Language::new(tag).is_err())
         {
@@ -264,10 +256,6 @@ impl Config {
                 ));
             }
         }
-        let redirect = &self.auth.redirect_uri;
-        if !redirect.is_empty() && url::Url::parse(redirect).is_err() {
-            return wrong(format!("auth.redirect_uri: {redirect:?} is not an absolute URL"));
-        }
         Ok(())
     }
 }
@@ -281,8 +269,11 @@ fn one_line(error: &figment::Error) -> String {
     text.lines().filter(|line| !is_quotation(line)).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-fn readable(path: &Path) -> Result<(), ConfigError> {
-    std::fs::read_to_string(path).map(drop).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))
+/// The providers as the file has them from top to bottom: the layers below sort what they merge.
+fn providers_in_order(file: &str) -> Vec<String> {
+    let table: toml::Table = file.parse().unwrap_or_default();
+    let providers = table.get("auth").and_then(|auth| auth.get("providers")).and_then(toml::Value::as_table);
+    providers.into_iter().flat_map(toml::Table::keys).cloned().collect()
 }
 
 /// `TRANSTALK_SKIP` and `TRANSTALK_TEST_*` belong to the tests.
@@ -290,14 +281,39 @@ fn environment() -> Env {
     Env::prefixed("TRANSTALK_").filter(|key| key != "skip" && !key.starts_with("test_")).split("__")
 }
 
+/// A variable that is a text whatever is in it. Any other one is read as a number where it looks like one, and a client's id or secret
+/// may be all digits, the first of them zeros.
+struct Text {
+    key: String,
+    text: String,
+}
+
+impl figment::Provider for Text {
+    fn metadata(&self) -> Metadata {
+        environment().metadata()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let dict = nest(&self.key, self.text.clone().into()).into_dict().unwrap_or_default();
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+fn is_text(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    match key.split('.').collect::<Vec<_>>().as_slice() {
+        ["auth", "providers", _, part] => *part != "allow_remote",
+        ["auth", part] => matches!(*part, "hs256_secret" | "issuer" | "redirect_uri" | "keys"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(toml: &str) -> Result<Config, String> {
-        let config: Config = Figment::new().merge(Toml::string(toml)).extract().map_err(|error| error.to_string())?;
-        config.check().map_err(|error| error.to_string())?;
-        Ok(config)
+        Config::from_toml(toml)
     }
 
     #[test]
@@ -306,6 +322,37 @@ mod tests {
         assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.auth.access_ttl, Duration::from_mins(30));
         assert_eq!(config.translation.chain, ["phrases", "pseudo"]);
+        assert_eq!(config.limits.connect, 12_000);
+        let providers = config.auth.providers.all();
+        assert!(matches!(providers.as_slice(), [("dev", Kind::Dev, _)]), "{providers:?}");
+    }
+
+    #[test]
+    fn providers_come_in_the_order_of_the_file() {
+        let config = check(
+            "[auth.providers.work]\nkind = \"oidc\"\nissuer = \"https://id.example\"\nclient_id = \"a\"\n\
+             [auth.providers.dev]\n[auth.providers.github]\nclient_id = \"b\"\nclient_secret = \"c\"",
+        );
+        let providers = config.unwrap().auth.providers;
+        let names: Vec<_> = providers.all().into_iter().map(|(name, kind, _)| (name.to_owned(), kind)).collect();
+        let name = str::to_owned;
+        assert_eq!(names, [(name("work"), Kind::Oidc), (name("dev"), Kind::Dev), (name("github"), Kind::Github)]);
+        assert_eq!(providers.get("github").map(|provider| provider.client_id.as_str()), Some("b"));
+    }
+
+    #[test]
+    fn a_variable_that_is_a_text_keeps_its_digits() {
+        for (key, expect) in [
+            ("auth.providers.kakao.client_secret", true),
+            ("AUTH.PROVIDERS.KAKAO.CLIENT_ID", true),
+            ("auth.providers.dev.allow_remote", false),
+            ("auth.providers.dev", false),
+            ("auth.hs256_secret", true),
+            ("auth.access_ttl", false),
+            ("limits.refresh", false),
+        ] {
+            assert_eq!(is_text(key), expect, "{key}");
+        }
     }
 
     #[test]
@@ -325,10 +372,26 @@ mod tests {
             ("[auth]\naccess_ttl = 0", "access_ttl"),
             ("[http]\ncors_origins = [\"http://a.example/\"]", "cors_origins"),
             ("[translation]\nlanguages = \"k\"", "languages"),
-            ("[auth]\nredirect_uri = \"callback\"", "redirect_uri"),
+            ("[http]\ntrusted_proxies = \"10.0.0.0/33\"", "trusted_proxies"),
+            ("[auth]\nredirect_uri = \"callback\"", "auth.redirect_uri"),
+            ("[auth]\nabsolute_ttl = \"30d\"", "absolute_ttl"),
+            ("[auth]\nalgorithm = \"none\"", "algorithm"),
+            ("[auth]\nalgorithm = \"RS256\"", "algorithm"),
+            ("[auth]\nhs256_secret = 12345678", "hs256_secret"),
+            ("[auth]\ncookie_same_site = \"strict\"", "cookie_same_site"),
+            ("[limits]\nconnect = -1", "connect"),
+            ("[auth.providers.work]\nclient_id = \"a\"", "auth.providers.work.kind"),
+            ("[auth.providers.work]\nkind = \"saml\"", "auth.providers.work.kind"),
+            ("[auth.providers.\"a b\"]\nkind = \"dev\"", "a b"),
+            ("[auth.providers.a]\nkind = \"dev\"\n[auth.providers.dev]", "dev"),
+            ("[auth.providers.naver]\nclient_id = \"a\"\nclient_secret = 12345678", "client_secret"),
+            ("[auth.providers.kakao]\nredirect_uri = \"//s3cr3t\"", "auth.providers.kakao.redirect_uri"),
+            ("[auth.providers.kakao]\nclient_id = \"a\"\nclient_secrett = \"s3cr3t\"", "client_secrett"),
+            ("[auth.providers.kakao]\nclient_id = \"a\"\nallow_remote = true", "auth.providers.kakao.allow_remote"),
         ] {
             let error = check(toml).unwrap_err();
             assert!(error.contains(name), "{error}");
+            assert!(!error.contains("s3cr3t") && !error.contains("12345678"), "{error}");
         }
     }
 }
