@@ -85,12 +85,15 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
     };
     connection.close(end);
     tracing::info!(connection = %id, code = end.map_or(0, stomp::CloseCode::code), "socket closed");
-    // Work that is under way finishes: what a SEND began is stored or not, never half.
-    if let Some(work) = work {
-        work.await;
-    }
+    // Work that is under way finishes: what a SEND began is stored or not, never half. The client is not kept waiting for that: a
+    // slow store must not hold back the end of a session (invariant T6).
+    let finish = async {
+        if let Some(work) = work {
+            work.await;
+        }
+    };
     // An error here is a client that has gone already.
-    let _ = timeout(CLOSE_TIMEOUT, close(socket, end, id)).await;
+    let _ = tokio::join!(finish, timeout(CLOSE_TIMEOUT, close(socket, end, id)));
 }
 
 /// Feeds all that was taken, then flushes once: everything leaves in one vectored write. Answers with the code to close with.

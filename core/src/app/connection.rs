@@ -326,7 +326,7 @@ impl Connection {
                 Output::Send(bytes) => self.outbox.push(bytes),
                 // What came with another user's token, or behind it, is not done.
                 Output::Ask(id, ask) if self.stage < Stage::Switched => {
-                    self.questions.push_back(Question::Ask(id, ask))
+                    self.questions.push_back(Question::Ask(id, ask));
                 }
                 Output::Ask(..) => {}
                 Output::Carried(authorization) => self.carried(&authorization),
