@@ -2,12 +2,17 @@
 
 mod support;
 
+mod auth;
 mod bad_input;
 mod clients;
 mod crash;
 mod document;
 mod hold;
+mod oidc;
+mod pictures;
 mod routes;
+mod secrets;
 mod smoke;
+mod sockets;
 mod tidy;
 mod traps;

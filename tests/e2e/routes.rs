@@ -1,4 +1,4 @@
-//! Every row of the wire contract's table of routes, but 6, to the letter.
+//! Every row of the wire contract's table of routes, to the letter. Row 6 is in `auth/withdrawal.rs`.
 
 mod site;
 
@@ -12,14 +12,15 @@ use serde_json::{Value, json};
 use crate::support::{Anon, Came, Server, Stomp, User, data, refused, set_cookies, within};
 
 /// What follows a new refresh token's value.
-const REFRESH_ATTRIBUTES: &str = "; Max-Age=604800; Path=/; Secure; HttpOnly; SameSite=None";
+const REFRESH_ATTRIBUTES: &str = "; Max-Age=604800; Path=/; Secure; HttpOnly; SameSite=None; Partitioned";
 
 #[tokio::test]
 async fn row_1_get_auth_answers_with_an_address() {
     let server = Server::start(&[]).await;
     let answer = Anon::new(&server).get("/api/v1/auth").await;
     let cookie = cookie_line(&answer, "signIn");
-    assert!(cookie.ends_with("; Max-Age=600; Path=/api/v1/auth; Secure; HttpOnly; SameSite=None"), "{cookie}");
+    let attributes = "; Max-Age=600; Path=/api/v1/auth; Secure; HttpOnly; SameSite=None; Partitioned";
+    assert!(cookie.ends_with(attributes), "{cookie}");
     let address = data(answer).await;
     let address = Url::parse(address.as_str().expect("a text")).expect("an absolute address");
     let query: Vec<(String, String)> = address.query_pairs().into_owned().collect();
@@ -141,7 +142,7 @@ async fn row_5_post_auth_logout_kills_every_token_at_once_and_closes_the_socket(
     let answer = log_out(&alice.anon, Some(&alice.token), Some(&alice.cookie)).await;
     assert_eq!(
         cookie_line(&answer, "refreshToken"),
-        "refreshToken=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=None"
+        "refreshToken=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=None; Partitioned"
     );
     data(answer).await;
     refused(alice.get("/api/v1/me").await, 401, "SESSION_ENDED").await;
@@ -402,7 +403,8 @@ async fn log_out(anon: &Anon, token: Option<&str>, cookie: Option<&str>) -> Resp
         request = request.header(AUTHORIZATION, token);
     }
     if let Some(cookie) = cookie {
-        request = request.header(COOKIE, cookie);
+        // A browser's page says where it is.
+        request = request.header(COOKIE, cookie).header("origin", &anon.base);
     }
     within("log-out", request.send()).await.expect("an answer")
 }

@@ -168,9 +168,39 @@ async fn a_code_that_is_missing_empty_or_too_long_signs_nobody_in() {
     let anon = Anon::new(&server);
     let (browser, _) = anon.begin().await;
     let long = "x".repeat(2_049);
-    for query in ["", "code=", "code", &format!("code={long}"), &format!("code=x&state={long}")] {
+    let queries = [format!("code={long}"), format!("code=x&state={long}"), format!("code=x&iss={long}")];
+    for query in ["", "code=", "code"].into_iter().chain(queries.iter().map(String::as_str)) {
         refused(anon.complete(query, &browser).await, 400, "BAD_REQUEST").await;
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_configured_begins_no_sign_in() {
+    let server = Server::start(&[]).await;
+    let anon = Anon::new(&server);
+    for name in ["nobody", "Dev", "google", "%20dev", "dev%00", &"x".repeat(5_000)] {
+        let answer = anon.get(&format!("/api/v1/auth?provider={name}")).await;
+        assert!(answer.headers().get("set-cookie").is_none(), "{name}");
+        refused(answer, 404, "UNKNOWN_PROVIDER").await;
+    }
+    data(anon.get("/api/v1/auth?provider=dev").await).await;
+    data(anon.get("/api/v1/auth?provider=").await).await;
+}
+
+#[tokio::test]
+async fn a_log_out_that_is_not_understood_ends_nothing() {
+    let server = Server::start(&[]).await;
+    let (alice, elsewhere) = (server.sign_in("alice").await, server.sign_in("alice").await);
+    for everywhere in ["perhaps", "1", "", "TRUE", "true,true"] {
+        let answer = alice.post(&format!("/api/v1/auth/logout?everywhere={everywhere}")).await;
+        refused(answer, 400, "BAD_REQUEST").await;
+    }
+    for user in [&alice, &elsewhere] {
+        data(user.get("/api/v1/me").await).await;
+    }
+    // Said in so many words, it is this session alone.
+    data(alice.post("/api/v1/auth/logout?everywhere=false").await).await;
+    data(elsewhere.get("/api/v1/me").await).await;
 }
 
 #[tokio::test]

@@ -95,6 +95,18 @@ async fn a_broken_configuration_file_is_explained() {
         ("[translation]\nchain = []", &["translation.chain"]),
         ("[auth]\nredirect_uri = \"/callback\"", &["auth.redirect_uri", "/callback"]),
         ("[compat]\nlegacy_200_errors = \"perhaps\"", &["legacy_200_errors"]),
+        ("[auth]\nalgorithm = \"none\"", &["algorithm", "none", "EdDSA"]),
+        ("[auth]\nalgorithm = \"HS256\"\nhs256_secret = \"s3cret\"", &["auth.hs256_secret", "32 bytes"]),
+        ("[auth]\nhs256_secret = \"s3cret\"", &["auth.hs256_secret"]),
+        ("[auth]\ncookie_same_site = \"strict\"", &["cookie_same_site", "strict"]),
+        ("[auth]\nrefresh_grace = \"-1s\"", &["refresh_grace"]),
+        ("[limits]\nrefresh = -1", &["refresh"]),
+        ("[limits]\nsign_ins = 1", &["sign_ins", "sign_in"]),
+        ("[http]\ntrusted_proxies = \"10.0.0.0/33\"", &["trusted_proxies", "10.0.0.0/33"]),
+        ("[auth.providers.work]\nclient_id = \"a\"", &["auth.providers.work.kind"]),
+        ("[auth.providers.work]\nkind = \"oidc\"\nclient_id = \"a\"", &["auth.providers.work.issuer"]),
+        ("[auth.providers.google]\nclient_secret = \"s3cret\"", &["auth.providers.google.client_id"]),
+        ("[auth.providers.github]\nclient_id = \"a\"", &["auth.providers.github.client_secret"]),
     ] {
         let file = folder.file("bad.toml", text);
         gives_up(&["--config", &file], &[], names).await;

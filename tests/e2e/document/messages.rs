@@ -135,7 +135,7 @@ async fn every_close_code_has_the_number_and_the_reason_that_are_documented() {
         .map(|entry| (entry["code"].as_u64().expect("a number"), entry["reason"].as_str().expect("a text")))
         .collect();
     let numbers: Vec<u64> = listed.iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers, [1000, 4000, 4001, 4002, 4003, 4004, 4005, 4006, 4007]);
+    assert_eq!(numbers, [1000, 4000, 4001, 4002, 4003, 4004, 4005, 4006, 4007, 4008]);
     let server = Server::start(&[]).await;
     let alice = server.sign_in("alice").await;
     for (number, end) in [(1000, "DISCONNECT\n\n\0"), (4007, "NONSENSE\n\n\0")] {
@@ -156,7 +156,10 @@ fn reason(listed: &[(u64, &str)], number: u64) -> String {
 async fn last_words(socket: &mut Stomp) -> (u64, String) {
     loop {
         if let crate::support::Came::Closed(code, reason) = socket.came().await {
-            return (u64::from(code), reason);
+            // The connection's name follows: ` [0011223344556677]`.
+            let (reason, name) = reason.rsplit_once(" [").expect("the name of the connection");
+            assert!(name.len() == 17 && name.ends_with(']'), "{name}");
+            return (u64::from(code), reason.to_owned());
         }
     }
 }

@@ -47,10 +47,21 @@ async fn every_route_answers_as_the_document_says() {
     let anon = Anon::new(&server);
     let alice = signs_in(&mut reader, &server).await;
     let (bob, carla) = (server.sign_in("bob").await, server.sign_in("carla").await);
-    refreshes(&mut reader, &alice).await;
+    refreshes(&mut reader, &server, &alice).await;
     rooms(&mut reader, &alice, &bob, &carla).await;
     history(&mut reader, &server, &alice, &carla).await;
-    for operation in ["GET /me", "GET /chatRooms", "POST /chatRooms", "GET /chatRooms/{id}/chats"] {
+    sessions(&mut reader, &alice, &bob).await;
+    for operation in [
+        "GET /me",
+        "GET /chatRooms",
+        "POST /chatRooms",
+        "GET /chatRooms/{id}/chats",
+        "GET /sessions",
+        "GET /sessions/audit",
+        "DELETE /sessions/{id}",
+        "POST /auth/ws-ticket",
+        "DELETE /auth/withdraw",
+    ] {
         let (method, path) = operation.split_once(' ').expect("METHOD /path");
         let method: Method = method.parse().expect("a method");
         let path = format!("/api/v1{}", path.replace("{id}", "7"));
@@ -61,8 +72,12 @@ async fn every_route_answers_as_the_document_says() {
     }
     reader.read("GET /me", alice.request(Method::GET, "/api/v1/me"), 200).await;
     too_large(&mut reader, &alice).await;
+    let by_cookie = anon.request(Method::POST, "/api/v1/auth/logout").header(COOKIE, &alice.cookie);
+    reader.read("POST /auth/logout", by_cookie, 403).await;
     let log_out = || alice.request(Method::POST, "/api/v1/auth/logout").header(COOKIE, &alice.cookie);
     reader.read("POST /auth/logout", log_out(), 200).await;
+    let withdraw = carla.request(Method::DELETE, "/api/v1/auth/withdraw");
+    assert!(reader.read("DELETE /auth/withdraw", withdraw, 200).await["data"].is_null(), "row 6 of the wire contract");
     reader.read("POST /auth/logout", anon.request(Method::POST, "/api/v1/auth/logout"), 401).await;
     reader.read("GET /me", alice.request(Method::GET, "/api/v1/me"), 401).await;
     let ended = anon.request(Method::GET, "/api/v1/auth/refresh").header(COOKIE, &alice.cookie);
@@ -87,16 +102,20 @@ fn all_were_seen(reader: &Reader) {
         "BAD_REQUEST",
         "CODE_REFUSED",
         "NOT_A_MEMBER",
+        "ORIGIN_NOT_ALLOWED",
         "RECIPIENT_NOT_FOUND",
         "REFRESH_TOKEN_INVALID",
         "REFRESH_TOKEN_MISSING",
+        "REFRESH_TOKEN_REUSED",
         "ROOM_NOT_FOUND",
         "ROOM_WITH_ONESELF",
         "SESSION_ENDED",
+        "SESSION_NOT_FOUND",
         "SIGN_IN_NOT_BEGUN",
         "TOO_LARGE",
         "UNAUTHORIZED",
         "UNKNOWN_LANGUAGE",
+        "UNKNOWN_PROVIDER",
         "UNSUPPORTED_MEDIA_TYPE",
     ];
     assert_eq!(reader.codes.iter().map(String::as_str).collect::<Vec<_>>(), provoked);
@@ -105,6 +124,8 @@ fn all_were_seen(reader: &Reader) {
 async fn signs_in(reader: &mut Reader, server: &Server) -> User {
     let anon = Anon::new(server);
     reader.read("GET /auth", anon.request(Method::GET, "/api/v1/auth"), 200).await;
+    reader.read("GET /auth", anon.request(Method::GET, "/api/v1/auth?provider=dev"), 200).await;
+    reader.read("GET /auth", anon.request(Method::GET, "/api/v1/auth?provider=nobody"), 404).await;
     let (browser, page) = anon.begin().await;
     let query = anon.come_back(&page, "alice").await;
     let token =
@@ -117,11 +138,33 @@ async fn signs_in(reader: &mut Reader, server: &Server) -> User {
     server.sign_in("alice").await
 }
 
-async fn refreshes(reader: &mut Reader, alice: &User) {
+async fn refreshes(reader: &mut Reader, server: &Server, alice: &User) {
     let refresh = |cookie: &str| alice.anon.request(Method::GET, "/api/v1/auth/refresh").header(COOKIE, cookie);
     reader.read("GET /auth/refresh", refresh(&alice.cookie), 200).await;
     reader.read("GET /auth/refresh", refresh("refreshToken=garbage"), 400).await;
     reader.read("GET /auth/refresh", refresh(""), 400).await;
+    let cross_site = refresh(&alice.cookie).header("sec-fetch-site", "cross-site");
+    reader.read("GET /auth/refresh", cross_site, 403).await;
+    let mut robbed = server.sign_in("alice").await;
+    let stolen = robbed.cookie.clone();
+    robbed.refresh().await;
+    robbed.refresh().await;
+    reader.read("GET /auth/refresh", refresh(&stolen), 403).await;
+}
+
+async fn sessions(reader: &mut Reader, alice: &User, bob: &User) {
+    reader.read("POST /auth/ws-ticket", alice.request(Method::POST, "/api/v1/auth/ws-ticket"), 200).await;
+    reader.read("GET /sessions", alice.request(Method::GET, "/api/v1/sessions"), 200).await;
+    reader.read("GET /sessions/audit", alice.request(Method::GET, "/api/v1/sessions/audit"), 200).await;
+    for (session, status) in [(bob.sid(), 404), ("x".to_owned(), 404)] {
+        let request = alice.request(Method::DELETE, &format!("/api/v1/sessions/{session}"));
+        reader.read("DELETE /sessions/{id}", request, status).await;
+    }
+    let listed = reader.read("GET /sessions", alice.request(Method::GET, "/api/v1/sessions"), 200).await;
+    let sessions = listed["data"]["sessions"].as_array().expect("a list");
+    let other = sessions.iter().find(|session| session["current"] == false).expect("the first sign-in of this test");
+    let path = format!("/api/v1/sessions/{}", other["id"].as_str().expect("a name"));
+    reader.read("DELETE /sessions/{id}", alice.request(Method::DELETE, &path), 200).await;
 }
 
 async fn rooms(reader: &mut Reader, alice: &User, bob: &User, carla: &User) {

@@ -1,12 +1,16 @@
 //! HTTP clients: somebody who is not signed in, and somebody who is.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
+use super::logs::secret_pairs;
 use super::{Server, within};
 
 /// Somebody who is not signed in.
+#[derive(Clone)]
 pub(crate) struct Anon {
     client: Client,
     pub(crate) base: String,
@@ -18,9 +22,17 @@ impl Anon {
     }
 
     pub(crate) fn at(base: &str) -> Self {
-        let client =
-            Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
-        Self { client, base: base.to_owned() }
+        Self::built(base, Client::builder())
+    }
+
+    /// A browser of this name.
+    pub(crate) fn with_agent(server: &Server, agent: &str) -> Self {
+        Self::built(&server.base, Client::builder().user_agent(agent))
+    }
+
+    fn built(base: &str, client: ClientBuilder) -> Self {
+        let client = client.redirect(reqwest::redirect::Policy::none()).no_proxy();
+        Self { client: client.build().expect("a client"), base: base.to_owned() }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -44,7 +56,9 @@ impl Anon {
         let back = self.get(&format!("{page}&login_hint={name}")).await;
         assert_eq!(back.status(), 302, "the provider sends back");
         let location = back.headers()[LOCATION].to_str().expect("text");
-        location.split_once('?').expect("a code comes back").1.to_owned()
+        let query = location.split_once('?').expect("a code comes back").1;
+        secret_pairs(query, '&');
+        query.to_owned()
     }
 
     /// Brings the code, with this browser's cookie.
@@ -61,6 +75,7 @@ impl Anon {
 }
 
 /// Somebody who is signed in.
+#[derive(Clone)]
 pub(crate) struct User {
     pub(crate) anon: Anon,
     /// `Bearer ...`, as the server gave it.
@@ -74,10 +89,19 @@ pub(crate) struct User {
 impl User {
     /// The whole round trip: link, provider, code, token.
     pub(crate) async fn sign_in(server: &Server, name: &str) -> Self {
-        let anon = Anon::new(server);
+        Self::sign_in_from(Anon::new(server), name).await
+    }
+
+    /// The same, from this browser.
+    pub(crate) async fn sign_in_from(anon: Anon, name: &str) -> Self {
         let (browser, page) = anon.begin().await;
         let query = anon.come_back(&page, name).await;
         let answer = anon.complete(&query, &browser).await;
+        Self::signed_in(anon, answer).await
+    }
+
+    /// Who has signed in, by the answer that says so.
+    pub(crate) async fn signed_in(anon: Anon, answer: Response) -> Self {
         assert_eq!(answer.status(), 200, "the code is good");
         let cookie = set_cookies(&answer).into_iter().find(|c| c.starts_with("refreshToken=")).expect("a cookie");
         let data = json(answer).await["data"].clone();
@@ -95,12 +119,32 @@ impl User {
         self.token.trim_start_matches("Bearer ")
     }
 
+    /// The name of the session.
+    pub(crate) fn sid(&self) -> String {
+        claims(&self.token)["sid"].as_str().expect("a session").to_owned()
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.anon.request(method, path).header(AUTHORIZATION, &self.token)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
         within(path, self.request(Method::GET, path).send()).await.expect("an answer")
+    }
+
+    pub(crate) async fn post(&self, path: &str) -> Response {
+        within(path, self.request(Method::POST, path).send()).await.expect("an answer")
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Response {
+        within(path, self.request(Method::DELETE, path).send()).await.expect("an answer")
+    }
+
+    /// Refreshes with the cookie, and goes on with what came.
+    pub(crate) async fn refresh(&mut self) {
+        let answer = self.anon.refresh(&self.cookie).await;
+        assert_eq!(answer.status(), 200, "the refresh token is good");
+        (self.cookie, self.token) = refreshed(answer).await;
     }
 
     /// The room of this pair and language.
@@ -146,18 +190,50 @@ pub(crate) async fn json(answer: Response) -> Value {
     within("a body", answer.json()).await.expect("JSON")
 }
 
+/// The refresh token's cookie and the access token of an answer that has both.
+pub(crate) async fn refreshed(answer: Response) -> (String, String) {
+    let cookie = set_cookies(&answer).into_iter().find(|cookie| cookie.starts_with("refreshToken="));
+    let token = data(answer).await["accessToken"].as_str().expect("a token").to_owned();
+    (cookie.expect("a cookie"), token)
+}
+
+/// What an access token says, with or without `Bearer `.
+pub(crate) fn claims(token: &str) -> Value {
+    part(token, 1)
+}
+
+/// How an access token says that it is signed.
+pub(crate) fn token_header(token: &str) -> Value {
+    part(token, 0)
+}
+
+fn part(token: &str, index: usize) -> Value {
+    let part = token.trim_start_matches("Bearer ").split('.').nth(index).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
+}
+
 /// Name and value of every cookie that is set.
 pub(crate) fn set_cookies(answer: &Response) -> Vec<String> {
     let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect()
+    let pairs: Vec<String> = lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect();
+    for pair in &pairs {
+        secret_pairs(pair, ';');
+    }
+    pairs
 }
 
-/// The envelope, with all its keys and no other.
+/// The envelope, with all its keys and no other. Only a refusal names its request, as its header does.
 pub(crate) async fn envelope(answer: Response) -> Value {
+    let request_id = answer.headers().get("x-request-id").map(|id| id.to_str().expect("text").to_owned());
+    let request_id = request_id.filter(|id| !id.is_empty()).expect("a request id");
     let media_type = answer.headers().get(CONTENT_TYPE).map(|value| value.to_str().expect("text").to_owned());
     assert_eq!(media_type.as_deref(), Some("application/json; charset=utf-8"));
     let body = json(answer).await;
-    let keys: Vec<&String> = body.as_object().expect("an object").keys().collect();
+    let mut keys: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
+    if body["success"] == false {
+        assert_eq!(body["requestId"], request_id, "{body}");
+        keys.retain(|key| *key != "requestId");
+    }
     assert_eq!(keys, ["data", "errorCode", "message", "success", "timestamp"], "{body}");
     assert!(body["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{body}");
     body

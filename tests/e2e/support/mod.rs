@@ -1,11 +1,13 @@
 //! What every test needs: a server, somebody signed in, a STOMP client. Nothing here waits for a time, only for a condition.
 
 mod client;
+mod logs;
 mod server;
 mod stomp;
 
-pub(crate) use client::{Anon, User, data, envelope, json, refused, set_cookies};
-pub(crate) use server::{Options, Server, binary, fresh_folder, kill, repository};
+pub(crate) use client::{Anon, User, claims, data, envelope, json, refreshed, refused, set_cookies, token_header};
+pub(crate) use logs::{Log, secret, secret_pairs};
+pub(crate) use server::{Options, Server, binary, fresh_folder, kill, repository, target};
 pub(crate) use stomp::{Came, Frame, Stomp};
 
 use std::time::Duration;

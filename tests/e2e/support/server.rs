@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
+use super::logs::{Log, secret, secret_keys};
 use super::{Anon, User, within};
 
 /// What a server is started with beyond the defaults.
@@ -15,6 +16,8 @@ use super::{Anon, User, within};
 pub(crate) struct Options<'a> {
     /// Configuration as environment variables, without `TRANSTALK_`.
     pub(crate) env: &'a [(&'a str, &'a str)],
+    /// A configuration file.
+    pub(crate) config: Option<&'a Path>,
     /// The folder of an earlier server; a new one if there is none.
     pub(crate) data: Option<PathBuf>,
     /// A program to run the server under, such as strace.
@@ -30,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) base: String,
     data: PathBuf,
     keep: bool,
+    log: Log,
 }
 
 impl Server {
@@ -53,30 +57,35 @@ impl Server {
             command.arg(&binary);
         }
         command.args(["serve", "--listen", &listen, "--data"]).arg(&data);
+        if let Some(config) = options.config {
+            command.arg("--config").arg(config);
+        }
+        // Everything that can be logged is logged, so that the search for secrets in it means something.
+        command.env("TRANSTALK_LOG__FILTER", "trace").env("NO_COLOR", "1");
         for (key, value) in options.env {
             command.env(format!("TRANSTALK_{key}"), value);
+            if key.ends_with("SECRET") {
+                secret(value);
+            }
         }
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let log = Log::new();
+        command.stdout(Stdio::piped()).stderr(log.writer()).kill_on_drop(true);
         let mut child = command.spawn().expect("the binary starts");
         let traced = Traced(child.id().filter(|_| !options.under.is_empty()));
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut errors = BufReader::new(child.stderr.take().expect("piped")).lines();
         let first = within("the first line", lines.next_line()).await.expect("readable");
         let Some(first) = first else {
-            let mut said = String::new();
-            while let Ok(Some(line)) = errors.next_line().await {
-                said += &line;
-            }
+            let said = std::fs::read_to_string(log.path()).unwrap_or_default();
             panic!("the server did not start: {said}");
         };
-        // Both pipes are read to the end, or a full one would stop the server.
+        // The pipe is read to the end, or a full one would stop the server.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        tokio::spawn(async move { while let Ok(Some(_)) = errors.next_line().await {} });
         let base = first.split_whitespace().last().expect("an address").to_owned();
-        let server = Self { traced, child, base, data, keep: false };
+        let server = Self { traced, child, base, data, keep: false, log };
         // The greeting comes when the server is ready.
         let ready = Anon::new(&server).get("/readyz").await;
         assert_eq!(ready.status(), 200);
+        secret_keys(&server.data.join("keys.json"));
         server
     }
 
@@ -87,6 +96,18 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// The folder of the keys and the store.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The lines of the log with this text, as far as they have come.
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
+        let log = std::fs::read(self.log.path()).expect("the log is there");
+        let log = String::from_utf8_lossy(&log);
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
     /// `kill -9`. Answers with the folder, for the next server.
@@ -161,6 +182,12 @@ pub(crate) fn binary(name: &str) -> PathBuf {
         folder
     });
     folder.join(name)
+}
+
+/// The folder of all builds.
+pub(crate) fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    test.ancestors().nth(3).expect("target/PROFILE/deps/TEST").to_owned()
 }
 
 /// A folder that no other test has.

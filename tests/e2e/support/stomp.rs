@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
 
-use super::{Server, User, within};
+use super::{Server, User, secret, within};
 
 /// A frame as it came.
 #[derive(Debug, Clone)]
@@ -51,7 +51,16 @@ pub(crate) struct Stomp {
 impl Stomp {
     /// Only the WebSocket, with these headers on the upgrade.
     pub(crate) async fn open(server: &Server, headers: &[(&str, &str)]) -> Result<Self, tokio_websockets::Error> {
-        let url = format!("{}/ws-connect", server.base.replace("http://", "ws://"));
+        Self::open_at(server, "/ws-connect", headers).await
+    }
+
+    /// The same at this path, which may have a query.
+    pub(crate) async fn open_at(
+        server: &Server,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, tokio_websockets::Error> {
+        let url = format!("{}{path}", server.base.replace("http://", "ws://"));
         let mut builder = ClientBuilder::from_uri(url.parse().expect("an address"));
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
@@ -61,9 +70,20 @@ impl Stomp {
         Ok(Self { socket, receipts: 0 })
     }
 
-    /// Connected as this user, with no heart-beat.
+    /// Connected as this user, with no heart-beat. It lasts as long as the access token.
     pub(crate) async fn connect(server: &Server, user: &User) -> Self {
-        let mut stomp = Self::open(server, &[("sec-websocket-protocol", "v12.stomp")]).await.expect("an upgrade");
+        Self::connect_with(server, user, &[]).await
+    }
+
+    /// Connected as this user's browser, with its cookie, from the server's own page. It lasts as long as the session.
+    pub(crate) async fn lease(server: &Server, user: &User) -> Self {
+        Self::connect_with(server, user, &[("origin", &server.base), ("cookie", &user.cookie)]).await
+    }
+
+    /// Connected as this user, with these headers on the upgrade.
+    pub(crate) async fn connect_with(server: &Server, user: &User, headers: &[(&str, &str)]) -> Self {
+        let headers = [&[("sec-websocket-protocol", "v12.stomp")], headers].concat();
+        let mut stomp = Self::open(server, &headers).await.expect("an upgrade");
         stomp.send(&format!("CONNECT\naccept-version:1.2\nheart-beat:0,0\nAuthorization:{}\n\n\0", user.jwt())).await;
         stomp.next("CONNECTED").await;
         stomp
@@ -150,6 +170,7 @@ impl Stomp {
 
     /// Says something without waiting.
     pub(crate) async fn post(&mut self, room: u64, text: &str, client_id: Option<&str>, receipt: &str) {
+        secret(text);
         let id = client_id.map(|id| format!("client-message-id:{id}\n")).unwrap_or_default();
         let body = json!({ "content": text });
         self.send(&format!("SEND\ndestination:/app/chat/{room}\nreceipt:{receipt}\n{id}\n{body}\0")).await;
