@@ -34,6 +34,7 @@ openapi:
     cargo run --quiet -- openapi > openapi/openapi.json
     cargo run --quiet -- openapi --yaml > openapi/openapi.yaml
 
-# Acknowledged appends, beside one row a transaction
+# Acknowledged appends, beside one row a transaction; requests a second by signature algorithm
 bench:
     cargo bench -p transtalk-adapters --bench append
+    cargo bench -p transtalk-tests --bench auth

@@ -46,7 +46,8 @@ impl Caller {
         // What cannot be read is an origin that nobody knows, and not none.
         let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("null").to_owned());
         Self {
-            authorization: text("authorization"),
+            // What cannot be read is a token that nobody believes, and not none.
+            authorization: headers.get("authorization").map(|value| value.to_str().unwrap_or_default().to_owned()),
             refresh: cookie::REFRESH.of(request),
             sign_in: cookie::SIGN_IN.of(request),
             host: text("host"),

@@ -31,9 +31,9 @@ pub(crate) enum Command {
 pub(crate) struct Rotate {
     #[command(flatten)]
     place: Place,
-    /// How long a replaced key is still believed: at least as long as a session lives.
-    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration::argument)]
-    overlap: Duration,
+    /// How long a replaced key is still believed [default: as long as a session lives at most].
+    #[arg(long, value_name = "DURATION", value_parser = duration::argument)]
+    overlap: Option<Duration>,
     /// What the new key signs with [default: auth.algorithm].
     #[arg(long, value_name = "NAME", value_parser = algorithm)]
     algorithm: Option<Algorithm>,
@@ -71,12 +71,17 @@ pub(crate) fn run(command: Command) -> anyhow::Result<String> {
             if json { Ok(serde_json::to_string_pretty(&keys)? + "\n") } else { Ok(table(&keys)) }
         }
         Command::Rotate(Rotate { place, overlap, algorithm, now }) => {
+            let config = config(place)?;
+            let overlap = overlap.unwrap_or(config.auth.refresh_absolute_ttl);
             let rotation = Rotation { overlap, algorithm, now };
-            let (added, dropped) = wire::rotate_keys(&config(place)?, &rotation)?;
+            let (added, dropped) = wire::rotate_keys(&config, &rotation)?;
             let mut text = format!("Added:\n{}", table(&added));
             for kid in dropped {
                 // Writing to a String does not fail.
                 let _ = writeln!(text, "Dropped: {kid}");
+            }
+            if now && config.auth.algorithm == Algorithm::Hs256 && !config.auth.hs256_secret.is_empty() {
+                text.push_str("auth.hs256_secret signs, and is not in the key file: if it has leaked, change it and restart the server.\n");
             }
             Ok(text)
         }

@@ -89,7 +89,13 @@ impl<E: Endpoint> Endpoint for NamedEndpoint<E> {
                 response.headers_mut().insert(RequestId::HEADER, value);
             }
             let millis = services.clock.monotonic().as_millis().saturating_sub(begun.as_millis());
-            tracing::debug!(%method, path, status = response.status().as_u16(), millis, "answered");
+            let status = response.status().as_u16();
+            // What was refused can be looked up without asking for more of a log than there is.
+            if status >= 400 {
+                tracing::info!(%method, path, status, millis, "refused");
+            } else {
+                tracing::debug!(%method, path, status, millis, "answered");
+            }
             Ok(response)
         };
         id.clone().scope(answered).instrument(span).await

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use transtalk_adapters::memory::{MemoryBus, MemoryPresence, MemoryRateLimits, MemoryStore};
 use transtalk_adapters::oauth::{self, DevProvider, ProviderSettings};
-use transtalk_adapters::signer::{self, Hs256Secret, KeyFileSigner, RotateOptions, SignerOptions, SigningAlgorithm};
+use transtalk_adapters::signer::{
+    self, Hs256Secret, KeyFileSigner, Reloaded, RotateOptions, SignerOptions, SigningAlgorithm,
+};
 #[cfg(feature = "sqlite")]
 use transtalk_adapters::sqlite::{SqliteOptions, SqliteStore};
 use transtalk_adapters::system::{SystemClock, SystemEntropy, TokioTimer};
@@ -19,7 +21,7 @@ use transtalk_core::chat::delivery::Hub;
 use transtalk_core::ports::{
     Audit, Clock, Cursors, Entropy, Grants, IdentityProvider, Messages, Rooms, Sessions, SingleUse, Translator, Users,
 };
-use transtalk_core::stomp::SessionSettings;
+use transtalk_core::stomp::{CloseCode, SessionSettings};
 use transtalk_core::translate::Language;
 
 use crate::app::{SignInPage, own_pages};
@@ -39,20 +41,25 @@ pub(crate) struct Wired {
 impl Wired {
     /// Looks at the key file now and then, for keys that `transtalk keys` has added, and for those whose time has come.
     pub(crate) fn watch_keys(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (signer, clock) = (self.signer.clone(), self.services.clock.clone());
+        let (signer, services) = (self.signer.clone(), self.services.clone());
         async move {
             // Whoever cannot read it goes on with the keys they have, and says so once.
             let mut is_broken = false;
             loop {
                 tokio::time::sleep(KEYS_EVERY).await;
-                let (signer, now) = (signer.clone(), clock.now());
+                let (signer, now) = (signer.clone(), services.clock.now());
                 let Ok(read) = tokio::task::spawn_blocking(move || signer.reload(now)).await else { continue };
                 match &read {
-                    Ok(true) => tracing::info!("the keys have changed"),
+                    Ok(Reloaded::Changed) => tracing::info!("the keys have changed"),
+                    Ok(Reloaded::Replaced) => {
+                        // A key has leaked: a socket that was opened with it is nobody's to keep.
+                        tracing::warn!("all keys were replaced: everybody has to sign in again");
+                        services.hub.abort_all(CloseCode::SessionEnded);
+                    }
                     Err(error) if !is_broken => {
                         tracing::error!(%error, "the key file cannot be used; the keys stay as they were");
                     }
-                    Ok(false) | Err(_) => {}
+                    Ok(Reloaded::Unchanged) | Err(_) => {}
                 }
                 is_broken = read.is_err();
             }

@@ -97,6 +97,12 @@ pub const EXPIRY_WARNING: Duration = Duration::from_mins(1);
 pub const ERROR_MEMORY: Duration = Duration::from_mins(1);
 /// Addresses and sessions that are remembered for that.
 pub const ERROR_MEMORY_MAX: usize = 10_000;
+/// Live sessions of one account; beyond it the oldest end.
+pub const SESSIONS_MAX: usize = 100;
+/// Refreshes of one session that wait at once; beyond it they are refused.
+pub const REFRESH_WAITERS_PER_SESSION_MAX: usize = 64;
+/// Refreshes that wait at once on one node; beyond it they are refused.
+pub const REFRESH_WAITERS_MAX: usize = 10_000;
 /// Audit records of one answer.
 pub const AUDIT_PAGE: u32 = 200;
 /// Audit records that wait to be written on one node.

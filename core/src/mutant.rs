@@ -49,6 +49,8 @@ mutants! {
     LogOutKeepsSockets = "log-out-keeps-sockets";
     /// The sessions of sockets are not looked at again.
     LeaseNeverRechecked = "lease-never-rechecked";
+    /// A node that cannot ask about its sockets' sessions keeps them for ever.
+    PatienceWithoutEnd = "patience-without-end";
     /// A connection is a lease without a cookie.
     LeaseWithoutCookie = "lease-without-cookie";
     /// A frame with a newer token renews nothing.

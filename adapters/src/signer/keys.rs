@@ -59,7 +59,8 @@ impl Keys {
         let active = active(&keys, now, |key| (key.life, is_preferred(key))).ok_or("there is no key in it")?;
         let StoredKey { kid, algorithm, signing, .. } = keys.swap_remove(active);
 
-        let first = self::active(&secrets.macs, now, |mac| (mac.life, !mac.opens_only)).ok_or("there is no MAC secret in it")?;
+        let first = self::active(&secrets.macs, now, |mac| (mac.life, !mac.opens_only))
+            .ok_or("there is no MAC secret in it")?;
         let mut macs = secrets.macs;
         macs[..=first].rotate_right(1);
         let secrets = macs.iter().map(ServerSecret::new).collect::<Result<_, _>>()?;
@@ -72,6 +73,11 @@ impl Keys {
     /// Whether the other would do just the same.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.digest, &self.kid, self.newest().id) == (other.digest, &other.kid, other.newest().id)
+    }
+
+    /// Whether a code of one is believed by the other.
+    pub(super) fn shares_codes(&self, other: &Self) -> bool {
+        self.believed().any(|one| other.believed().any(|another| one.id == another.id))
     }
 
     /// The key of this name.

@@ -58,6 +58,17 @@ pub struct KeyFileSigner {
     keys: RwLock<Arc<Keys>>,
 }
 
+/// What [`KeyFileSigner::reload`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reloaded {
+    /// Nothing new.
+    Unchanged,
+    /// Keys came or went, and some secret stayed.
+    Changed,
+    /// No secret stayed: nothing that was handed out before counts any more.
+    Replaced,
+}
+
 impl KeyFileSigner {
     /// The signer of this file, which is made if there is none, and gets a key of the algorithm if it has none.
     /// Two processes that start at once on one folder end up with the same keys.
@@ -69,17 +80,17 @@ impl KeyFileSigner {
         Ok(Self { options, keys: RwLock::new(Arc::new(keys)) })
     }
 
-    /// Reads the file again, and looks which keys are active now. The answer is whether anything has changed.
-    /// A file that cannot be used changes nothing.
-    pub fn reload(&self, now: Timestamp) -> Result<bool, KeyFileError> {
+    /// Reads the file again, and looks which keys are active now. A file that cannot be used changes nothing.
+    pub fn reload(&self, now: Timestamp) -> Result<Reloaded, KeyFileError> {
         let bytes = key_file::read(&self.options.path)?;
         let keys = choose(&self.options, &bytes, now)?;
         if self.keys().is_same(&keys) {
-            return Ok(false);
+            return Ok(Reloaded::Unchanged);
         }
+        let reloaded = if self.keys().shares_codes(&keys) { Reloaded::Changed } else { Reloaded::Replaced };
         // What was remembered goes with the keys that it was verified with.
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-        Ok(true)
+        Ok(reloaded)
     }
 
     fn keys(&self) -> Arc<Keys> {

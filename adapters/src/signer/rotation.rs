@@ -111,27 +111,32 @@ pub fn rotate(
     let new_mac = new_mac(life, entropy);
 
     let mut dropped = Vec::new();
-    let mut keeps = |kid: String, life: &mut Life| {
+    let keeps = |life: &mut Life| {
         // A key that was replaced by an earlier rotation stays replaced since then.
         let retired_at = life.retired_at.map_or(active_from, |at| at.min(active_from));
         life.retired_at = Some(retired_at);
-        let is_kept = !options.immediately && now.since(retired_at) <= options.overlap;
+        !options.immediately && now.since(retired_at) <= options.overlap
+    };
+    secrets.keys.retain_mut(|key| {
+        let is_kept = keeps(&mut key.life);
         if !is_kept {
-            dropped.push(kid);
+            dropped.push(key.kid.clone());
         }
         is_kept
-    };
-    secrets.keys.retain_mut(|key| keeps(key.kid.clone(), &mut key.life));
-    let mut sealed = 0;
+    });
+    let mut opening = 0;
     secrets.macs.retain_mut(|mac| {
-        let is_kept = !mac.opens_only && keeps(mac.id.to_string(), &mut mac.life);
-        if is_kept || options.immediately {
-            return is_kept;
+        if !mac.opens_only && keeps(&mut mac.life) {
+            return true;
         }
-        // The newest come first: of those that only open, so many are kept.
+        // The newest come first: of those that only open, so many are kept, unless they have leaked.
         mac.opens_only = true;
-        sealed += 1;
-        sealed <= OPENING_MAX
+        opening += 1;
+        let is_kept = !options.immediately && opening <= OPENING_MAX;
+        if !is_kept {
+            dropped.push(mac.id.to_string());
+        }
+        is_kept
     });
 
     let added = new_key.iter().map(listed_key).chain([listed_mac(&new_mac)]).collect();

@@ -280,12 +280,15 @@ fn a_refused_subscription_is_written_down() {
     let (alice, bob) = (world.sign_in(&node, "alice"), world.sign_in(&node, "bob"));
     let room = world.room(&node, &alice, "bob");
     let eve = world.sign_in(&node, "eve");
-    for destination in [format!("/topic/chat/{room}"), format!("/topic/users/{}/chatRoom", bob.user)] {
+    for (destination, code) in [
+        (format!("/topic/chat/{room}"), "NOT_A_MEMBER"),
+        (format!("/topic/users/{}/chatRoom", bob.user), "DESTINATION_REFUSED"),
+    ] {
         let mut socket = Socket::connected(&world, &node, &eve);
         socket.say(&subscribe_frame("s", &destination));
         socket.pass(secs(3));
         let denied = world.trail(&eve).into_iter().rfind(|record| record.event == Denied).unwrap();
-        assert_eq!(denied.detail, format!("connection {}, SUBSCRIBE", socket.connection.id()));
+        assert_eq!(denied.detail, format!("connection {}, {code}", socket.connection.id()));
     }
     assert_eq!(world.events(&eve).into_iter().filter(|event| *event == Denied).count(), 2);
 }

@@ -186,7 +186,8 @@ fn t6_a_connect_beside_a_log_out_hears_of_it_or_sees_it_in_every_order() {
         let (here, there) = (world.server(), world.server());
         let mut outcomes = BTreeSet::new();
         every_order(|order| {
-            let person = world.sign_in(&here, &world.stranger());
+            // In a generation that is to be acknowledged, so that there is a step after the look at the session.
+            let person = world.refreshed(&here, &world.sign_in(&here, &world.stranger()));
             let refresh = cookie.then_some(person.refresh.as_str());
             let mut socket = Socket::open(&world, &there, handshake(None, refresh, ADDRESS));
             socket.connection.receive(connect_frame(&person.access).as_bytes());

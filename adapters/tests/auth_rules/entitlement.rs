@@ -5,7 +5,7 @@ use transtalk_core::auth::AuditEvent;
 use transtalk_core::ports::TokenKind;
 use transtalk_core::stomp::CloseCode;
 
-use crate::socket::{Socket, handshake, pass, send_frame, subscribe_frame};
+use crate::socket::{Socket, connect_frame, handshake, pass, send_frame};
 use crate::world::{ADDRESS, Node, Person, World, secs};
 
 /// Somebody in the third generation of a session, whose first access token has expired; and that token.
@@ -14,6 +14,11 @@ fn with_a_dead_token(world: &World, node: &Node) -> (Person, String) {
     world.pass(secs(31 * 60));
     let person = world.refreshed(node, &world.refreshed(node, &first));
     (person, first.access)
+}
+
+/// Somebody as far as [`with_a_dead_token`] comes, so that nothing but whose it is keeps their cookie apart.
+fn in_the_third_generation(world: &World, node: &Node, subject: &str) -> Person {
+    world.refreshed(node, &world.refreshed(node, &world.sign_in(node, subject)))
 }
 
 #[test]
@@ -51,8 +56,8 @@ fn an_expired_token_connects_with_a_cookie_that_could_be_exchanged_now_and_with_
             "predecessor" => world.refresh_token(person.session, 2),
             "old" => world.refresh_token(person.session, 1),
             "future" => world.refresh_token(person.session, 4),
-            "another session's" => world.sign_in(&node, "alice").refresh,
-            "another user's" => world.sign_in(&node, "bob").refresh,
+            "another session's" => in_the_third_generation(&world, &node, "alice").refresh,
+            "another user's" => in_the_third_generation(&world, &node, "bob").refresh,
             "forged" => format!("{}x", &person.refresh[..person.refresh.len() - 1]),
             _ => String::new(),
         };
@@ -78,7 +83,7 @@ fn a_live_token_beside_a_cookie_that_is_not_live_is_bound_to_itself() {
         let value = match cookie {
             "old" => world.refresh_token(person.session, 1),
             "forged" => format!("{}.", person.refresh),
-            _ => world.sign_in(&node, "alice").refresh,
+            _ => in_the_third_generation(&world, &node, "alice").refresh,
         };
         let mut socket = Socket::connect(&world, &node, &person.access, Some(&value));
         assert_eq!(socket.seen(), ["CONNECTED"]);
@@ -195,17 +200,39 @@ fn who_was_known_at_the_upgrade_has_a_lease_too_and_is_asked_again_at_connect() 
 }
 
 #[test]
-fn the_token_of_the_upgrade_counts_and_not_that_of_connect() {
+fn of_two_tokens_of_one_user_that_of_the_upgrade_counts() {
+    let world = World::new();
+    let node = world.server();
+    let (upgrade, connect) = (world.sign_in(&node, "alice"), world.sign_in(&node, "alice"));
+    let principal = world.authenticate(&node, &upgrade.access).unwrap();
+    let mut socket = Socket::open(&world, &node, handshake(Some(principal), Some(&connect.refresh), ADDRESS));
+    socket.say(&connect_frame(&connect.access));
+    assert_eq!(socket.seen(), ["CONNECTED"]);
+    world.run(log_out(&node.services, Some(&connect.access), None, ADDRESS)).unwrap();
+    socket.pass(secs(60));
+    assert_eq!(socket.seen(), [""; 0]);
+    world.run(log_out(&node.services, Some(&upgrade.access), None, ADDRESS)).unwrap();
+    socket.settle();
+    assert_eq!(socket.seen(), ["close 4001"]);
+}
+
+#[test]
+fn s6_another_users_token_at_connect_than_at_the_upgrade_connects_nobody() {
     let world = World::new();
     let node = world.server();
     let (alice, bob) = (world.sign_in(&node, "alice"), world.sign_in(&node, "bob"));
     let principal = world.authenticate(&node, &alice.access).unwrap();
-    let mut socket = Socket::open(&world, &node, handshake(Some(principal), Some(&bob.refresh), ADDRESS));
-    socket.say(&crate::socket::connect_frame(&bob.access));
-    socket.say(&subscribe_frame("hers", &format!("/topic/users/{}/chatRoom", alice.user)));
-    assert_eq!(socket.seen(), ["CONNECTED"]);
-    socket.say(&subscribe_frame("his", &format!("/topic/users/{}/chatRoom", bob.user)));
-    assert_eq!(socket.seen(), ["ERROR DESTINATION_REFUSED", "close 4007"]);
+    for is_dead in [false, true] {
+        for cookie in [None, Some(alice.refresh.as_str()), Some(bob.refresh.as_str())] {
+            if is_dead {
+                world.pass(secs(60 * 60));
+            }
+            let mut socket = Socket::open(&world, &node, handshake(Some(principal), cookie, ADDRESS));
+            socket.say(&connect_frame(&bob.access));
+            assert_eq!(socket.seen(), ["close 4008"]);
+            assert_eq!(node.services.hub.counters().connections, 0);
+        }
+    }
 }
 
 #[test]
@@ -213,7 +240,7 @@ fn no_cookie_alone_makes_a_connection() {
     let world = World::new();
     let node = world.node();
     let alice = world.sign_in(&node, "alice");
-    for frame in ["CONNECT\naccept-version:1.2\n\n\0".to_owned(), crate::socket::connect_frame(&alice.refresh)] {
+    for frame in ["CONNECT\naccept-version:1.2\n\n\0".to_owned(), connect_frame(&alice.refresh)] {
         let mut socket = Socket::open(&world, &node, handshake(None, Some(&alice.refresh), ADDRESS));
         socket.say(&frame);
         socket.pass(secs(3));

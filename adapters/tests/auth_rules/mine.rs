@@ -1,8 +1,8 @@
 //! The sessions that a user can see and end, and the trail that they can read.
 
-use transtalk_core::ErrorCode;
 use transtalk_core::app::{audit_trail, end_my_session, list_sessions, log_out};
 use transtalk_core::auth::AuditEvent;
+use transtalk_core::{ErrorCode, limits};
 
 use crate::world::{ADDRESS, World, code, secs};
 
@@ -78,4 +78,25 @@ fn one_reads_ones_own_trail_over_all_sessions_the_newest_first_and_at_most_200()
     assert_eq!(trail.len(), 200);
     assert!(trail.is_sorted_by(|earlier, later| earlier.at >= later.at));
     assert!(trail.iter().all(|record| record.event == AuditEvent::Refreshed));
+}
+
+#[test]
+fn who_has_too_many_sessions_loses_those_that_began_first() {
+    let world = World::new();
+    let node = world.server();
+    let mut mine = Vec::new();
+    for _ in 0..limits::SESSIONS_MAX + 3 {
+        mine.push(world.sign_in(&node, "alice"));
+        world.pass(secs(1));
+    }
+    let bob = world.sign_in(&node, "bob");
+    for (place, person) in mine.iter().enumerate() {
+        let expect = if place < 3 { Some(ErrorCode::SessionEnded) } else { None };
+        assert_eq!(world.authenticate(&node, &person.access).err(), expect, "{place}");
+    }
+    let ended = world.trail(&mine[0]);
+    assert_eq!(ended.len(), 2);
+    assert_eq!(ended[1].event, AuditEvent::LoggedOut);
+    assert_eq!(ended[1].detail, format!("too many sessions, by session {}", mine[limits::SESSIONS_MAX].session));
+    world.authenticate(&node, &bob.access).unwrap();
 }

@@ -44,6 +44,9 @@ pub(crate) struct Auth {
     pub(crate) providers: Providers,
 }
 
+/// Two tabs that refresh at once do so within seconds.
+const GRACE_MAX: Duration = Duration::from_mins(10);
+
 impl Default for Auth {
     fn default() -> Self {
         let lifetimes = transtalk_core::auth::Lifetimes::default();
@@ -297,6 +300,12 @@ impl Auth {
             if ttl < Duration::from_secs(1) {
                 return Err(format!("{key} is shorter than one second"));
             }
+        }
+        if self.refresh_grace > GRACE_MAX {
+            return Err(
+                "auth.refresh_grace is longer than 10 minutes: a stolen token would be taken for a second tab's"
+                    .to_owned(),
+            );
         }
         if self.issuer.is_empty() {
             return Err("auth.issuer is empty".to_owned());

@@ -369,6 +369,7 @@ mod tests {
             ("[htpp]\nlisten = \"127.0.0.1:1\"", "htpp"),
             ("[http]\nlisen = 1", "lisen"),
             ("[auth]\naccess_ttl = \"soon\"", "access_ttl"),
+            ("[auth]\nrefresh_grace = \"11m\"", "refresh_grace"),
             ("[auth]\naccess_ttl = 0", "access_ttl"),
             ("[http]\ncors_origins = [\"http://a.example/\"]", "cors_origins"),
             ("[translation]\nlanguages = \"k\"", "languages"),

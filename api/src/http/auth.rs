@@ -68,6 +68,10 @@ impl AuthApi {
         /// The provider's `iss` (RFC 9207), from clients that return it.
         iss: Query<Option<String>>,
     ) -> Answer<SignInResponse> {
+        // A page that nobody knows must not use up somebody's sign-in.
+        if !caller.source(&app).may_refresh() {
+            return Err(ErrorCode::OriginNotAllowed.into());
+        }
         let code = code.0.ok_or(ErrorCode::BadRequest)?;
         let services = app.services.clone();
         let same_site = app.config.auth.cookie_same_site;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use poem::http::header::SET_COOKIE;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -14,6 +15,7 @@ use super::signed::Signed;
 use super::{Answer, nothing, ok};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::cookie::REFRESH;
 
 pub(crate) struct SessionsApi;
 
@@ -32,7 +34,7 @@ impl SessionsApi {
     /// End one of my sessions
     ///
     /// All its tokens are dead when this has answered, and its sockets close. To end one that has ended already is no error;
-    /// `SESSION_NOT_FOUND` (404) is one that is not mine. To end the current one is to log out.
+    /// `SESSION_NOT_FOUND` (404) is one that is not mine. To end the current one is to log out: its cookie goes, too.
     #[oai(path = "/sessions/:id", method = "delete", operation_id = "endSession")]
     async fn end(
         &self,
@@ -44,8 +46,13 @@ impl SessionsApi {
     ) -> Answer<Nothing> {
         let id: SessionId = id.0.parse().map_err(|_| ErrorCode::SessionNotFound)?;
         let services = app.services.clone();
+        let is_current = id == signed.0.session;
         uncut(async move { end_my_session(&services, &signed.0, id, &caller.address()).await }).await?;
-        Ok(nothing(&app))
+        let answer = nothing(&app);
+        if is_current {
+            return Ok(answer.header(SET_COOKIE, REFRESH.delete(app.config.auth.cookie_same_site)));
+        }
+        Ok(answer)
     }
 
     /// What happened in my sessions

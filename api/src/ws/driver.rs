@@ -1,6 +1,7 @@
 //! One task a connection: bytes in, work to run, frames out, time. All decisions are the core's.
 
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,15 @@ use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Config, Error, Limits, Message, Payload, ServerBuilder, WebSocketStream};
 use transtalk_core::app::{Connection, Handshake, Services, Work};
 use transtalk_core::chat::delivery::Taken;
-use transtalk_core::{ConnectionId, limits, stomp};
+use transtalk_core::ports::Timer;
+use transtalk_core::{ConnectionId, Monotonic, limits, stomp};
 
 use super::early::Early;
 
 /// A client that takes nothing for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A client whose session has ended has so long to take what was being written then.
+const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the client has to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -36,17 +40,11 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
     let id = connection.id();
     tracing::info!(connection = %id, "socket opened");
     let mut work: Option<Work> = None;
-    let end = loop {
+    let (end, is_cut) = loop {
         if work.is_none() {
             work = connection.next_work();
         }
         let deadline = connection.next_deadline();
-        let due = async {
-            match deadline {
-                Some(at) => timer.sleep_until(at).await,
-                None => pending().await,
-            }
-        };
         let run = async {
             match &mut work {
                 Some(work) => work.await,
@@ -57,10 +55,11 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
             biased;
             taken = poll_fn(|context| outbox.poll_take(context)) => {
                 let more_room = taken.wants_more;
-                match timeout(WRITE_TIMEOUT, write(&mut socket, taken)).await {
-                    Ok(Ok(None)) => connection.wrote(more_room),
-                    Ok(Ok(Some(code))) => break Some(code),
-                    Ok(Err(_)) | Err(_) => break None,
+                match deliver(&mut socket, taken, &mut connection, timer.as_ref()).await {
+                    Delivered::Whole(None) => connection.wrote(more_room),
+                    Delivered::Whole(Some(code)) => break (Some(code), false),
+                    Delivered::Gone => break (None, false),
+                    Delivered::Cut(code) => break (Some(code), true),
                 }
             }
             done = run => {
@@ -69,18 +68,22 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
             }
             message = socket.next(), if connection.wants_bytes() => match message {
                 Some(Ok(message)) if message.is_text() || message.is_binary() => connection.receive(message.as_payload()),
-                Some(Ok(message)) if message.is_close() => break None,
+                Some(Ok(message)) if message.is_close() => break (None, false),
                 Some(Ok(message)) => {
                     // A pong leaves before more is read, or pings alone would fill the memory.
-                    if message.is_ping() && !matches!(timeout(WRITE_TIMEOUT, socket.flush()).await, Ok(Ok(()))) {
-                        break None;
+                    if message.is_ping() {
+                        match deliver(&mut socket, Taken::default(), &mut connection, timer.as_ref()).await {
+                            Delivered::Whole(_) => {}
+                            Delivered::Gone => break (None, false),
+                            Delivered::Cut(code) => break (Some(code), true),
+                        }
                     }
                     connection.receive(b"");
                 }
                 // What is not WebSocket, or too large: the library has queued a close frame, which leaves below.
-                Some(Err(_)) | None => break None,
+                Some(Err(_)) | None => break (None, false),
             },
-            () = due => connection.tick(),
+            () = sleep_until(timer.as_ref(), deadline) => connection.tick(),
         }
     };
     connection.close(end);
@@ -92,8 +95,63 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
             work.await;
         }
     };
-    // An error here is a client that has gone already.
-    let _ = tokio::join!(finish, timeout(CLOSE_TIMEOUT, close(socket, end, id)));
+    let leave = async {
+        if is_cut {
+            cut(socket);
+        } else {
+            // An error here is a client that has gone already.
+            let _ = timeout(CLOSE_TIMEOUT, close(socket, end, id)).await;
+        }
+    };
+    tokio::join!(finish, leave);
+}
+
+/// What became of what was taken.
+enum Delivered {
+    /// Written; to be closed with this code.
+    Whole(Option<stomp::CloseCode>),
+    /// The client is gone, or takes nothing.
+    Gone,
+    /// The session or the token ended while the client took nothing: nothing more may reach it.
+    Cut(stomp::CloseCode),
+}
+
+/// Writes what was taken. A client that does not read holds up neither its log-out nor the end of its token (invariant S1).
+async fn deliver(socket: &mut Socket, taken: Taken, connection: &mut Connection, timer: &dyn Timer) -> Delivered {
+    let outbox = connection.outbox();
+    let mut writing = pin!(timeout(WRITE_TIMEOUT, write(socket, taken)));
+    loop {
+        let deadline = connection.next_deadline();
+        tokio::select! {
+            biased;
+            written = &mut writing => return match written {
+                Ok(Ok(code)) => Delivered::Whole(code),
+                Ok(Err(_)) | Err(_) => Delivered::Gone,
+            },
+            code = poll_fn(|context| outbox.poll_revoked(context)) => {
+                // Most take the rest within a moment, and can then be told why.
+                return match timeout(CUT_TIMEOUT, &mut writing).await {
+                    Ok(Ok(Ok(code))) => Delivered::Whole(code),
+                    Ok(Ok(Err(_)) | Err(_)) => Delivered::Gone,
+                    Err(_) => Delivered::Cut(code),
+                };
+            }
+            () = sleep_until(timer, deadline) => connection.tick(),
+        }
+    }
+}
+
+async fn sleep_until(timer: &dyn Timer, at: Option<Monotonic>) {
+    match at {
+        Some(at) => timer.sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+/// Throws away what the system still holds for the client: a close frame would only stand in line behind it.
+fn cut(socket: Socket) {
+    // If the system will not, the rest is what was written before the end.
+    let _ = socket.into_inner().into_stream().set_zero_linger();
 }
 
 /// Feeds all that was taken, then flushes once: everything leaves in one vectored write. Answers with the code to close with.

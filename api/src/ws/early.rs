@@ -17,6 +17,11 @@ impl<S> Early<S> {
     pub(super) fn new(early: Bytes, stream: S) -> Self {
         Self { early, stream }
     }
+
+    /// The stream itself.
+    pub(super) fn into_stream(self) -> S {
+        self.stream
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Early<S> {

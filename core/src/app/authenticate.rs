@@ -13,6 +13,7 @@ use crate::auth::{Entitlement, Generation, RefreshToken, Session, bearer};
 use crate::error::{ErrorCode, Failure};
 use crate::id::{SessionId, UserId};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::ports::{Claims, Consumed, TokenKind};
 use crate::time::Timestamp;
 
@@ -42,7 +43,7 @@ pub async fn authenticate(services: &Services, authorization: Option<&str>) -> R
     let principal = Principal::of(&claims(services, TokenKind::Access, authorization)?);
     let now = services.clock.now();
     // No leeway: the token is dead at the second of its `exp` (invariant T8).
-    if principal.expires_at <= now {
+    if principal.expires_at <= now && !planted(Mutant::ExpiryIgnored) {
         return Err(ErrorCode::TokenExpired.into());
     }
     let session = live(services, &principal, now).await?;
@@ -78,7 +79,8 @@ pub async fn redeem_ticket(services: &Services, ticket: &str) -> Result<Principa
     }
     // Another node's clock may be behind: what is used is remembered a little longer than it can be used.
     let until = good_until.plus(limits::TOKEN_LEEWAY).plus(Duration::from_secs(1));
-    if services.single_use.consume(&format!("ticket:{}", claims.jti), until).await? == Consumed::Already {
+    let consumed = services.single_use.consume(&format!("ticket:{}", claims.jti), until).await?;
+    if consumed == Consumed::Already && !planted(Mutant::TicketTwice) {
         return Err(ErrorCode::Unauthorized.into());
     }
     let session = live(services, &principal, now).await?;
@@ -110,7 +112,8 @@ pub(super) async fn entitle(
         acknowledge(services, &session, principal.generation).await?;
     }
     let grace = services.settings.lifetimes.grace;
-    if cookie.is_some_and(|cookie| session.honours(cookie.generation, grace, now)) {
+    let is_honoured = cookie.is_some_and(|cookie| session.honours(cookie.generation, grace, now));
+    if is_honoured || planted(Mutant::LeaseWithoutCookie) {
         Ok(Entitlement::Lease)
     } else if expired {
         Err(ErrorCode::TokenExpired.into())
@@ -134,7 +137,9 @@ pub(super) fn claims(services: &Services, kind: TokenKind, token: Option<&str>) 
 
 async fn live(services: &Services, principal: &Principal, now: Timestamp) -> Result<Session, Failure> {
     let session = services.sessions.find(principal.session).await?;
-    let session = session.filter(|session| session.user == principal.user && session.is_live(now));
+    let session = session
+        .filter(|session| session.user == principal.user)
+        .filter(|session| session.is_live(now) || planted(Mutant::SessionNotAsked));
     session.ok_or(Failure::Refused(ErrorCode::SessionEnded))
 }
 

@@ -20,6 +20,7 @@ use super::rooms::push_entries;
 #[cfg(feature = "mutants")]
 use super::send_message::append;
 use super::translate_message::{Task, translate};
+use super::waiters::Waiters;
 use super::withdraw::give_back_grants;
 use crate::auth::AuditRecord;
 use crate::chat::Message;
@@ -29,6 +30,7 @@ use crate::chat::delivery::Need;
 use crate::error::Failure;
 use crate::id::{RoomId, Seq, UserId};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::ports::Event;
 use crate::stomp::CloseCode;
 use crate::time::Timestamp;
@@ -48,6 +50,7 @@ pub struct Pipeline {
     unwritten: AtomicUsize,
     left: Queue<()>,
     refusals: Refusals,
+    waiters: Waiters,
     state: Mutex<State>,
 }
 
@@ -89,6 +92,7 @@ impl Default for Pipeline {
             unwritten: AtomicUsize::new(0),
             left: Queue::bounded(1),
             refusals: Refusals::default(),
+            waiters: Waiters::default(),
             state: Mutex::default(),
         }
     }
@@ -109,8 +113,9 @@ impl Pipeline {
     /// For the audit trail, without waiting for it. If the queue is full the record is lost: what the trail must never miss is
     /// written in the commit that it tells of.
     pub(super) fn audit(&self, record: AuditRecord) {
-        if self.audit.0.try_send(record).is_ok() {
-            self.unwritten.fetch_add(1, Ordering::AcqRel);
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        if self.audit.0.try_send(record).is_err() {
+            self.unwritten.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -122,6 +127,11 @@ impl Pipeline {
     /// Somebody has left: the providers' grants are given back.
     pub(super) fn give_back(&self) {
         let _ = self.left.0.try_send(());
+    }
+
+    /// The refreshes that wait.
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     /// Who was sent an ERROR a moment ago.
@@ -359,6 +369,9 @@ async fn recheck_sessions(services: Arc<Services>) {
     let mut known_at = services.clock.monotonic();
     loop {
         services.timer.sleep_until(services.clock.monotonic().plus(limits::RECHECK_EVERY)).await;
+        if planted(Mutant::LeaseNeverRechecked) {
+            continue;
+        }
         let connected = services.hub.sessions();
         if connected.is_empty() {
             known_at = services.clock.monotonic();
@@ -374,6 +387,7 @@ async fn recheck_sessions(services: Arc<Services>) {
                     services.hub.event(&Event::SessionEnded(session));
                 }
             }
+            Err(_) if planted(Mutant::PatienceWithoutEnd) => {}
             Err(_) if services.clock.monotonic() >= known_at.plus(limits::RECHECK_PATIENCE) => {
                 services.hub.abort_all(CloseCode::Unavailable);
             }

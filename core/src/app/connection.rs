@@ -22,6 +22,7 @@ use crate::chat::{Destination, Rule};
 use crate::error::{ErrorCode, Failure};
 use crate::id::{ConnectionId, Seq};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::ports::TokenKind;
 use crate::stomp::{Ask, AskId, CloseCode, Input, Output, Reply, Session, Subscribe};
 use crate::time::{Monotonic, Timestamp};
@@ -204,7 +205,7 @@ impl Connection {
                     begin(&services, (link, outbox), id, &handshake, authorization.as_deref()).await
                 }
                 (ask, Some(admitted)) => {
-                    let reply = answer(&services, (link, &handshake.device.address), &admitted, ask).await;
+                    let reply = answer(&services, link, &admitted, ask).await;
                     Done { replies: vec![(id, reply)], admitted: None }
                 }
                 // The session asks nothing else before CONNECTED.
@@ -293,8 +294,9 @@ impl Connection {
     fn carried(&mut self, authorization: &str) {
         let hash = Sha256::digest(authorization.as_bytes()).into();
         let Some(admitted) = self.admitted.filter(|_| self.carried != Some(hash)) else { return };
-        self.carried = Some(hash);
+        // What cannot be verified yet, because its key is newer than this node's, can be later.
         let Ok(claims) = claims(&self.services, TokenKind::Access, Some(authorization)) else { return };
+        self.carried = Some(hash);
         let now = self.services.clock.now();
         let Principal { user, session, generation, .. } = admitted.principal;
         let carried = admitted.entitlement.carried((user, session), &claims, now);
@@ -305,6 +307,7 @@ impl Connection {
         }
         match carried {
             Carried::Ignored => {}
+            Carried::Renews(_) if planted(Mutant::RenewalForgotten) => {}
             Carried::Renews(until) => {
                 if let Some(admitted) = &mut self.admitted {
                     admitted.entitlement = Entitlement::Token { until };
@@ -330,7 +333,10 @@ impl Connection {
                 }
                 Output::Ask(..) => {}
                 Output::Carried(authorization) => self.carried(&authorization),
-                Output::Refusing => {
+                Output::Refusing(code) => {
+                    if is_denial(code) {
+                        self.record(AuditEvent::Denied, &format!(", {}", code.as_str()));
+                    }
                     self.questions.clear();
                     self.services.hub.disconnect(self.id);
                     let session = self.admitted.map(|admitted| admitted.principal.session);
@@ -381,6 +387,13 @@ async fn begin(
     handshake: &Handshake,
     authorization: Option<&str>,
 ) -> Done {
+    // The upgrade was one user's and the frame is another's: the account was switched in between.
+    let sent = authorization.and_then(|token| claims(services, TokenKind::Access, Some(token)).ok());
+    if let (Some(upgraded), Some(sent)) = (&handshake.principal, sent)
+        && upgraded.user != sent.user
+    {
+        return Done { replies: vec![(id, Reply::Close(CloseCode::AccountSwitched))], admitted: None };
+    }
     match admit(services, connection, outbox, handshake, authorization).await {
         Ok(admitted) => Done { replies: vec![(id, Reply::Done)], admitted: Some(admitted) },
         Err(failure) => {
@@ -438,15 +451,10 @@ async fn say(services: Arc<Services>, principal: Principal, batch: Vec<(AskId, D
     Done { replies: ids.into_iter().zip(replies).collect(), admitted: None }
 }
 
-async fn answer(
-    services: &Services,
-    (connection, address): (ConnectionId, &str),
-    admitted: &Admitted,
-    ask: Ask,
-) -> Reply {
+async fn answer(services: &Services, connection: ConnectionId, admitted: &Admitted, ask: Ask) -> Reply {
     let principal = &admitted.principal;
     let result = match ask {
-        Ask::Subscribe(subscribe) => start(services, (connection, address), admitted, &subscribe).await,
+        Ask::Subscribe(subscribe) => start(services, connection, admitted, &subscribe).await,
         Ask::Unsubscribe { id, destination } => {
             services.hub.unsubscribe(connection, &id);
             leave(services, principal, &destination).await
@@ -467,7 +475,7 @@ async fn answer(
 
 async fn start(
     services: &Services,
-    (connection, address): (ConnectionId, &str),
+    connection: ConnectionId,
     Admitted { principal, entitlement }: &Admitted,
     subscribe: &Subscribe,
 ) -> Result<(), Failure> {
@@ -476,17 +484,6 @@ async fn start(
         Rule::IfMember(room) => member(services, principal, room).await,
         Rule::Never => Err(ErrorCode::DestinationRefused.into()),
     };
-    if let Err(Failure::Refused(_)) = &allowed {
-        let denied = AuditRecord {
-            at: services.clock.now(),
-            user: principal.user,
-            session: Some(principal.session),
-            event: AuditEvent::Denied,
-            address: address.to_owned(),
-            detail: format!("connection {connection}, SUBSCRIBE"),
-        };
-        services.audit.append(&denied).await?;
-    }
     allowed?;
     let head = match subscribe.destination {
         Destination::Room(room) if !services.hub.has_place(subscribe) => Some(head(services, room).await?),
@@ -507,6 +504,11 @@ async fn leave(services: &Services, principal: &Principal, destination: &Destina
     let Destination::Room(room) = destination else { return Ok(()) };
     let published = services.messages.heads(&[*room]).await?.first().map_or(Seq::ZERO, |head| head.published);
     mark_read(services, principal, *room, published).await
+}
+
+/// Whether somebody wanted what is not theirs, rather than made a mistake.
+fn is_denial(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::DestinationRefused | ErrorCode::NotAMember | ErrorCode::RoomNotFound)
 }
 
 fn refusal(failure: &Failure) -> Reply {

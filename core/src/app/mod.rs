@@ -18,6 +18,7 @@ mod rooms;
 mod send_message;
 mod sign_in;
 mod translate_message;
+mod waiters;
 mod withdraw;
 
 pub use authenticate::{Principal, authenticate, issue_ticket, redeem_ticket};

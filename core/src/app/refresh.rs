@@ -31,10 +31,14 @@ pub async fn refresh(services: &Services, token: Option<&str>, address: &str) ->
         }
     };
     let arrived = services.clock.now();
+    let mut waiting = None;
     let deadline = services.clock.monotonic().plus(limits::REFRESH_PATIENCE);
     let mut pause = Duration::from_millis(50);
     while let Err(failure) = spend(services, Limited::Refresh, Payer::Session(token.session)).await {
         let Failure::TooMany { retry_after } = failure else { return Err(failure) };
+        if waiting.is_none() {
+            waiting = Some(services.pipeline.waiters().enter(token.session)?);
+        }
         if !wait(services, retry_after, deadline).await {
             return Err(Failure::Unavailable {
                 part: "the session's allowance of refreshes",
@@ -46,6 +50,9 @@ pub async fn refresh(services: &Services, token: Option<&str>, address: &str) ->
         match exchange(services, token, address, arrived).await {
             // What the store did before it went away is found at the next look: one behind, and so a lost response.
             Err(Failure::Unavailable { part, source }) => {
+                if waiting.is_none() {
+                    waiting = Some(services.pipeline.waiters().enter(token.session)?);
+                }
                 if !wait(services, pause, deadline).await {
                     return Err(Failure::Unavailable { part, source });
                 }
@@ -79,8 +86,17 @@ async fn exchange(
         } else {
             Presented::Ended
         };
+        let presented = match presented {
+            Presented::Concurrent if planted(Mutant::GraceForks) => Presented::Current,
+            Presented::Reuse if planted(Mutant::ReuseForgiven) => Presented::LostResponse,
+            Presented::LostResponse if planted(Mutant::LossIsReuse) => Presented::Reuse,
+            presented => presented,
+        };
         let audit = |event| record(&session, event, address, now);
         match presented {
+            Presented::Ended if session.revoked_at.is_some() && planted(Mutant::RefreshIgnoresRevocation) => {
+                return Ok(tokens(services, &session, now));
+            }
             Presented::Ended => return Err(ErrorCode::SessionEnded.into()),
             Presented::Reuse => {
                 end_session(services, &session, audit(AuditEvent::Reuse)).await?;
@@ -115,6 +131,9 @@ async fn exchange(
 
 /// Ends a session in the store, then tells the nodes, whose sockets close. Ending it twice is ending it once (T14).
 pub(super) async fn end_session(services: &Services, session: &Session, audit: AuditRecord) -> Result<(), Failure> {
+    if planted(Mutant::EndRecordedTwice) {
+        services.audit.append(&audit).await?;
+    }
     services.sessions.revoke(session.id, &Revocation { at: audit.at, audit }).await?;
     // Told each time: an earlier log-out may have been cut off here.
     close_sockets(services, session.id).await;
@@ -124,6 +143,9 @@ pub(super) async fn end_session(services: &Services, session: &Session, audit: A
 /// Closes the sockets of a session that has ended: this node's at once, the others' by the bus, or, if it loses the event, when they
 /// next look at their sessions ([`limits::RECHECK_EVERY`]).
 pub(super) async fn close_sockets(services: &Services, session: SessionId) {
+    if planted(Mutant::LogOutKeepsSockets) {
+        return;
+    }
     let event = Event::SessionEnded(session);
     services.hub.event(&event);
     let _ = services.bus.publish(event).await;

@@ -11,6 +11,7 @@ use crate::auth::{AuditEvent, Device, RefreshToken, Session, SignInCookie, code_
 use crate::error::{ErrorCode, Failure};
 use crate::id::{SessionId, UserId};
 use crate::limits;
+use crate::mutant::{Mutant, planted};
 use crate::ports::{AuthorizationRequest, Claims, CodeExchange, Consumed, IdentityError, Profile, TokenKind};
 use crate::time::Timestamp;
 use crate::user::{Email, User};
@@ -117,10 +118,11 @@ pub async fn complete_sign_in(
     let now = services.clock.now();
     let user = account(UserId::mint(services.entropy.as_ref()), authorized.profile, now);
     let user = services.users.register(&user).await?;
-    spend(services, Limited::SignIn, Payer::Account(user.id)).await?;
+    // First of all, or nobody could give it back.
     if let Some(token) = &authorized.grant {
         keep_grant(services, user.id, provider.name(), token).await?;
     }
+    spend(services, Limited::SignIn, Payer::Account(user.id)).await?;
     let id = SessionId::mint(services.entropy.as_ref());
     let address = device.address.clone();
     let session = Session::begin(id, user.id, device, &services.settings.lifetimes, now);
@@ -132,7 +134,20 @@ pub async fn complete_sign_in(
         services.pipeline.give_back();
         return Err(ErrorCode::CodeRefused.into());
     }
+    end_surplus(services, &session, &address).await?;
     Ok(SignedIn { user, tokens: tokens(services, &session, now) })
+}
+
+/// Nobody needs more sessions than [`limits::SESSIONS_MAX`]: those that began first end.
+async fn end_surplus(services: &Services, newest: &Session, address: &str) -> Result<(), Failure> {
+    let now = services.clock.now();
+    let sessions = services.sessions.list(newest.user).await?;
+    for session in sessions.iter().filter(|session| session.is_live(now)).skip(limits::SESSIONS_MAX) {
+        let mut audit = record(session, AuditEvent::LoggedOut, address, now);
+        audit.detail = format!("too many sessions, by session {}", newest.id);
+        end_session(services, session, audit).await?;
+    }
+    Ok(())
 }
 
 fn refusal(error: IdentityError) -> Failure {
@@ -154,7 +169,9 @@ pub async fn introduce(services: &Services, profiles: Vec<Profile>) -> Result<()
 /// The current tokens of a session. The refresh token of a generation is always the same text; access tokens differ by `jti`.
 pub(super) fn tokens(services: &Services, session: &Session, now: Timestamp) -> Tokens {
     let mut jti = [0; 16];
-    services.entropy.fill(&mut jti);
+    if !planted(Mutant::JtiRepeats) {
+        services.entropy.fill(&mut jti);
+    }
     let claims = Claims {
         user: session.user,
         session: session.id,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::id::{SessionId, UserId};
+use crate::mutant::{Mutant, planted};
 use crate::time::Timestamp;
 
 /// Which refresh token of a session is meant: 1, 2, 3, ...
@@ -118,7 +119,8 @@ impl Session {
 
     /// Whether it is neither revoked nor over.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && now < self.expires_at && now < self.absolute_expires_at
+        let is_within = now < self.absolute_expires_at || planted(Mutant::RotationExtendsAbsolute);
+        self.revoked_at.is_none() && now < self.expires_at && is_within
     }
 
     /// What an authentic refresh token of this generation is, now.
@@ -153,7 +155,10 @@ impl Session {
         let mut next = self.clone();
         next.generation = self.generation.next();
         next.rotated_at = now;
-        next.expires_at = now.plus(lifetimes.refresh).min(self.absolute_expires_at);
+        next.expires_at = now.plus(lifetimes.refresh);
+        if !planted(Mutant::RotationExtendsAbsolute) {
+            next.expires_at = next.expires_at.min(self.absolute_expires_at);
+        }
         next
     }
 }

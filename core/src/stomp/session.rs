@@ -122,7 +122,7 @@ pub enum Output {
     /// A frame carried this token, as it came; what the frame asks follows.
     Carried(String),
     /// A frame was refused: when may the ERROR leave ([`Input::RefuseAfter`])? Nothing else is to be sent or done.
-    Refusing,
+    Refusing(ErrorCode),
     /// Find out or do this, in order.
     Ask(AskId, Ask),
     /// Send what is queued, then close. Nothing more will be wanted.
@@ -134,7 +134,7 @@ impl std::fmt::Debug for Output {
         match self {
             Self::Send(bytes) => f.debug_tuple("Send").field(bytes).finish(),
             Self::Carried(_) => f.write_str("Carried"),
-            Self::Refusing => f.write_str("Refusing"),
+            Self::Refusing(code) => f.debug_tuple("Refusing").field(code).finish(),
             Self::Ask(id, ask) => f.debug_tuple("Ask").field(id).field(ask).finish(),
             Self::Close(code) => f.debug_tuple("Close").field(code).finish(),
         }
@@ -167,7 +167,7 @@ enum Phase {
     /// A frame was refused; the ERROR goes out at this moment, or when it is said when.
     Refusing(Option<Monotonic>, Bytes),
     /// A frame was refused; the ERROR goes out when everything that came before it is answered.
-    Failing(Bytes),
+    Failing(ErrorCode, Bytes),
     /// DISCONNECT came.
     Disconnecting(AskId),
     /// Over.
@@ -250,7 +250,7 @@ impl Session {
         let phase = match &self.phase {
             Phase::New | Phase::Connecting(_) => Some(self.began.plus(limits::CONNECT_DEADLINE)),
             Phase::Refusing(at, _) => *at,
-            Phase::Connected | Phase::Disconnecting(_) | Phase::Failing(_) => None,
+            Phase::Connected | Phase::Disconnecting(_) | Phase::Failing(..) => None,
             Phase::Ended => return None,
         };
         let frame = self.frame_since.map(|since| since.plus(limits::FRAME_DEADLINE));
@@ -448,7 +448,7 @@ impl Session {
     fn refuse_in_turn(&mut self, now: Monotonic, refusal: Refusal, receipt: Option<&str>) {
         if matches!(self.phase, Phase::Connected) {
             self.frame_since = None;
-            self.phase = Phase::Failing(self.error_frame(refusal, receipt));
+            self.phase = Phase::Failing(refusal.0, self.error_frame(refusal, receipt));
             self.fail();
         } else {
             self.refuse(now, refusal, receipt);
@@ -456,9 +456,10 @@ impl Session {
     }
 
     fn fail(&mut self) {
-        if let (Phase::Failing(error), true) = (&self.phase, self.receipts.is_empty()) {
-            self.phase = Phase::Refusing(None, error.clone());
-            self.outputs.push_back(Output::Refusing);
+        if let (Phase::Failing(code, error), true) = (&self.phase, self.receipts.is_empty()) {
+            let (code, error) = (*code, error.clone());
+            self.phase = Phase::Refusing(None, error);
+            self.outputs.push_back(Output::Refusing(code));
         }
     }
 
@@ -470,7 +471,7 @@ impl Session {
             self.phase = Phase::Refusing(Some(now.plus(self.settings.error_delay)), error);
         } else {
             self.phase = Phase::Refusing(None, error);
-            self.outputs.push_back(Output::Refusing);
+            self.outputs.push_back(Output::Refusing(refusal.0));
         }
     }
 
@@ -500,7 +501,7 @@ impl Session {
 
     /// Whether both sides owe each other a sign of life.
     fn is_beating(&self) -> bool {
-        matches!(self.phase, Phase::Connected | Phase::Disconnecting(_) | Phase::Failing(_))
+        matches!(self.phase, Phase::Connected | Phase::Disconnecting(_) | Phase::Failing(..))
     }
 
     fn tick(&mut self, now: Monotonic) {

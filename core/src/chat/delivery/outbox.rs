@@ -18,6 +18,8 @@ struct Queue {
     frames: VecDeque<Bytes>,
     bytes: usize,
     close: Option<CloseCode>,
+    /// What was queued when the end came was dropped.
+    aborted: bool,
     /// The hub has more for this connection as soon as there is room.
     wants_more: bool,
     waker: Option<Waker>,
@@ -88,6 +90,19 @@ impl Outbox {
         }
     }
 
+    /// Waits until the connection may be told nothing more, because its session or its token has ended: whoever is writing what was
+    /// taken before has to stop. In the place of [`poll_take`](Self::poll_take), never beside it.
+    pub fn poll_revoked(&self, context: &mut Context<'_>) -> Poll<CloseCode> {
+        let mut queue = self.lock();
+        match queue.close {
+            Some(code @ (CloseCode::SessionEnded | CloseCode::TokenExpired)) if queue.aborted => Poll::Ready(code),
+            _ => {
+                queue.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing in here can panic half-way, so a poisoned lock holds a good queue.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -97,6 +112,7 @@ impl Outbox {
 impl Queue {
     fn lose(&mut self, code: CloseCode) {
         self.close = Some(code);
+        self.aborted = true;
         self.frames = VecDeque::new();
         self.bytes = 0;
     }
@@ -149,6 +165,21 @@ mod tests {
         outbox.push(Bytes::from_static(b"x"));
         assert_eq!(outbox.lock().bytes, 0);
         assert_eq!(take(&outbox), Some(Taken { close: Some(CloseCode::TooSlow), ..Taken::default() }));
+    }
+
+    #[test]
+    fn s1_only_the_end_of_the_entitlement_stops_a_writer() {
+        let is_stopped =
+            |outbox: &Outbox| outbox.poll_revoked(&mut Context::from_waker(Waker::noop())) != Poll::Pending;
+        for (code, expect) in
+            [(CloseCode::SessionEnded, true), (CloseCode::TokenExpired, true), (CloseCode::TooSlow, false)]
+        {
+            let (aborted, closed) = (Outbox::default(), Outbox::default());
+            assert!(!is_stopped(&aborted));
+            aborted.abort(code);
+            closed.close(code);
+            assert_eq!((is_stopped(&aborted), is_stopped(&closed)), (expect, false), "{code:?}");
+        }
     }
 
     #[test]

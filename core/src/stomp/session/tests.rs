@@ -45,7 +45,7 @@ impl Talk {
                     seen.push_str("ask");
                 }
                 Output::Carried(token) => self.carried.push(token),
-                Output::Refusing => seen.push_str(&self.input(Input::RefuseAfter(self.delay))),
+                Output::Refusing(_) => seen.push_str(&self.input(Input::RefuseAfter(self.delay))),
                 Output::Close(code) => write!(seen, "close {}", code.code()).unwrap(),
             }
         }
