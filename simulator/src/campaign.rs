@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::counters::Counters;
+use crate::scenario::Scenario;
 use crate::world::{Report, run};
 
 /// Which seeds.
@@ -16,6 +17,8 @@ pub struct Campaign {
     pub count: u64,
     /// On how many threads.
     pub threads: usize,
+    /// With which bias.
+    pub scenario: Scenario,
 }
 
 /// What came of them.
@@ -47,7 +50,7 @@ impl Campaign {
                         if seed >= limit.load(Ordering::Relaxed) {
                             return;
                         }
-                        let report = run(seed, false);
+                        let report = run(seed, self.scenario, false);
                         counters.add(&report.counters);
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         if report.broken.is_none() {

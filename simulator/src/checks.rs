@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use transtalk_adapters::memory::MemoryStore;
 use transtalk_core::app::HistoryQuery;
-use transtalk_core::auth::{AuditEvent, AuditRecord, Session};
 use transtalk_core::chat::{Destination, HistoryPage, Message};
-use transtalk_core::ports::{Audit, Messages, Sessions};
-use transtalk_core::{ClientMessageId, RoomId, Seq, SessionId, UserId};
+use transtalk_core::ports::Messages;
+use transtalk_core::{ClientMessageId, RoomId, Seq, UserId};
 
 use crate::inbox::{Began, Subscription, seen};
 use crate::model::{Check, Order, Sent, Violation, ensure};
-use crate::person::{Person, Way};
+use crate::observed::Way;
+use crate::person::{Person, Turn};
 use crate::tab::Handle;
 use crate::world::World;
 
@@ -24,14 +23,14 @@ impl World {
         rows.and_then(Result::ok).unwrap_or_default()
     }
 
-    fn row(&self, sent: &Sent, text: &str) -> Option<Message> {
+    fn message(&self, sent: &Sent, text: &str) -> Option<Message> {
         self.rows(sent.room).into_iter().find(|row| row.text.as_str() == text)
     }
 
     /// Whether a message that was sent is in the store.
     pub(crate) fn is_stored(&self, text: &str) -> bool {
         let sent = self.model().sent.get(text).cloned();
-        sent.is_some_and(|sent| self.row(&sent, text).is_some())
+        sent.is_some_and(|sent| self.message(&sent, text).is_some())
     }
 
     /// C1, at the very moment when a RECEIPT is seen.
@@ -53,20 +52,13 @@ impl World {
     }
 
     /// A page of history as a member was given it.
-    pub(crate) fn check_page(
-        &self,
-        person: &Person,
-        room: RoomId,
-        query: HistoryQuery,
-        asked: Order,
-        page: &HistoryPage,
-    ) {
-        self.check(self.page(person, room, query, asked, page));
+    pub(crate) fn check_page(&self, user: UserId, room: RoomId, query: HistoryQuery, asked: Order, page: &HistoryPage) {
+        self.check(self.page(user, room, query, asked, page));
     }
 
-    fn page(&self, person: &Person, room: RoomId, query: HistoryQuery, asked: Order, page: &HistoryPage) -> Check {
+    fn page(&self, user: UserId, room: RoomId, query: HistoryQuery, asked: Order, page: &HistoryPage) -> Check {
         let mut model = self.model();
-        ensure(model.is_member(room, &person.email), "C7", || format!("{} read {room}", person.email))?;
+        ensure(model.is_member(room, user), "C7", || format!("{user} read {room}"))?;
         for chat in &page.chats {
             seen(&mut model, room, &serde_json::to_value(chat).unwrap_or_default())?;
         }
@@ -109,9 +101,10 @@ pub(crate) fn settled(world: &World) -> Result<(), String> {
 }
 
 fn nothing_is_pending(world: &World) -> Result<(), String> {
-    let rows = world.some_room().map(|room| world.rows(room)).unwrap_or_default();
-    if let Some(row) = rows.iter().find(|row| !row.is_settled()) {
-        return Err(format!("{}-{} is PENDING", row.room, row.seq));
+    for room in world.rooms() {
+        if let Some(row) = world.rows(room).iter().find(|row| !row.is_settled()) {
+            return Err(format!("{}-{} is PENDING", row.room, row.seq));
+        }
     }
     let hidden = world.store.hidden(u32::MAX).now_or_never().and_then(Result::ok).unwrap_or_default();
     match hidden.first() {
@@ -173,14 +166,17 @@ fn missing(world: &World, room: RoomId, subscription: &Subscription) -> Option<S
 
 /// The verdict: the store against everything that was observed.
 pub(crate) async fn at_the_end(world: &Arc<World>) -> Check {
-    let Some(room) = world.some_room() else { return Err(Violation("L2", "nobody ever opened the room".to_owned())) };
-    let rows = world.rows(room);
-    stored(world, room, &rows)?;
-    order(world, &rows)?;
-    for tab in &world.tabs {
-        pages(world, &tab.person, room, &rows).await?;
+    let rooms = world.rooms();
+    ensure(!rooms.is_empty(), "L2", || "nobody ever opened the room".to_owned())?;
+    for room in rooms {
+        let rows = world.rows(room);
+        stored(world, room, &rows)?;
+        order(world, &rows)?;
+        for tab in &world.tabs {
+            pages(world, &tab.person, room, &rows).await?;
+        }
     }
-    sessions(world)
+    Ok(())
 }
 
 /// C1, C2, C3, C5: numbered 1 to n, each as it was sent, each once, and nothing with a RECEIPT is missing.
@@ -190,15 +186,23 @@ fn stored(world: &World, room: RoomId, rows: &[Message]) -> Check {
     for (index, row) in rows.iter().enumerate() {
         let place = index as u64 + 1;
         ensure(row.seq.0 == place, "C5", || format!("{room}-{place} is missing in the history"))?;
-        let sent = model.sent.get(row.text.as_str());
+        let text = row.text.as_str();
+        ensure(!model.forbidden.contains(text), "S6", || {
+            format!("{room}-{place} was sent with another user's token, and is in the history")
+        })?;
+        let sent = model.sent.get(text);
         let sent = sent.ok_or_else(|| Violation("C2", format!("nobody sent what is at {room}-{place}")))?;
+        ensure(sent.sender == row.sender, "S6", || format!("{room}-{place} by {} is of {}", sent.sender, row.sender))?;
+        ensure(sent.may_be_stored(&model), "S1", || {
+            format!("{room}-{place} was only sent on connections whose right had ended: {:?}", sent.links)
+        })?;
         let client_id = row.client_id.as_ref().map(ClientMessageId::as_str).unwrap_or_default();
         ensure(client_id == sent.client_id, "C2", || format!("{room}-{place} has the client id {client_id:?}"))?;
         if let Some(other) = by_client_id.insert((row.sender, client_id), place) {
             return Err(Violation("C3", format!("{client_id} is in the history twice: at {other} and at {place}")));
         }
     }
-    for (text, sent) in model.sent.iter().filter(|(_, sent)| sent.receipt.is_some()) {
+    for (text, sent) in model.sent.iter().filter(|(_, sent)| sent.room == room && sent.receipt.is_some()) {
         let is_there = rows.iter().any(|row| row.text.as_str() == text);
         ensure(is_there, "C1", || format!("{:?} had its RECEIPT and is not in the history", sent.client_id))?;
     }
@@ -216,7 +220,7 @@ fn order(world: &World, rows: &[Message]) -> Check {
             ensure(!acknowledged, "C6", || {
                 format!("{} has its RECEIPT from before {} was sent, and comes after it", later.seq, earlier.seq)
             })?;
-            let overtaken = after.link == before.link && after.begun_at < before.begun_at;
+            let overtaken = after.first_link() == before.first_link() && after.begun_at < before.begun_at;
             ensure(!overtaken, "C6", || {
                 format!("{} and {} were sent on one connection, the other way round", earlier.seq, later.seq)
             })?;
@@ -225,62 +229,32 @@ fn order(world: &World, rows: &[Message]) -> Check {
     Ok(())
 }
 
-/// The same, as a member reads it page by page.
+/// The same, as a member reads it page by page; whoever has left or come as somebody else since reads nothing.
 async fn pages(world: &Arc<World>, person: &Arc<Person>, room: RoomId, rows: &[Message]) -> Check {
-    let mut read = Vec::new();
+    let (mut read, turn) = (Vec::new(), Turn::default());
     for _ in 0..PAGES_MAX {
+        let user = person.user();
+        if user.is_some_and(|user| !world.model().is_member(room, user)) {
+            return Ok(());
+        }
         let page = u32::try_from(read.len() / PAGE_SIZE as usize).unwrap_or_default();
         let query = HistoryQuery { page, size: PAGE_SIZE, pending: false };
-        let way = Way { node: 0, patience: 10_000 };
-        if let Some((asked, Ok(answer))) = person.history(world, way, room, query).await {
-            world.check_page(person, room, query, asked, &answer);
-            let is_last = answer.chats.len() < PAGE_SIZE as usize;
-            read.extend(answer.chats.into_iter().map(|chat| chat.seq));
-            if is_last {
-                break;
+        let way = Way { node: 0, patience: 10_000, gives_up: false };
+        match person.history(world, &turn, way, room, query).await {
+            Some(Ok((principal, asked, answer))) => {
+                world.check_page(principal.user, room, query, asked, &answer);
+                let is_last = answer.chats.len() < PAGE_SIZE as usize;
+                read.extend(answer.chats.into_iter().map(|chat| chat.seq));
+                if is_last {
+                    break;
+                }
             }
-        } else {
-            // Perhaps the token has ended; perhaps the session has, and a tab signs in again.
-            person.refresh(world, way).await;
-            world.executor.sleep(500).await;
+            // Perhaps the session has ended, and a tab signs in again.
+            _ => world.executor.sleep(500).await,
         }
     }
     let expected: Vec<u64> = rows.iter().rev().map(|row| row.seq.0).collect();
     ensure(read == expected, "C5", || format!("{} reads {read:?} instead of {expected:?}", person.name))
-}
-
-/// T1, T4 and T14: at most one live token a session, none of one that has ended, and one record of its end.
-fn sessions(world: &World) -> Check {
-    let model = world.model();
-    for (id, family) in &model.families {
-        family.check(*id)?;
-        let Some(session) = world.store.find_session(*id) else {
-            return Err(Violation("T1", format!("session {id} is gone")));
-        };
-        let trail = world.store.list_trail(session.user);
-        let ends = trail.iter().filter(|record| {
-            record.session == Some(*id) && matches!(record.event, AuditEvent::LoggedOut | AuditEvent::Reuse)
-        });
-        let (ends, expected) = (ends.count(), usize::from(session.revoked_at.is_some()));
-        ensure(ends == expected, "T14", || format!("the end of session {id} is recorded {ends} times"))?;
-    }
-    Ok(())
-}
-
-/// Shorter names for what is asked of the store here.
-trait Peek {
-    fn find_session(&self, id: SessionId) -> Option<Session>;
-    fn list_trail(&self, user: UserId) -> Vec<AuditRecord>;
-}
-
-impl Peek for MemoryStore {
-    fn find_session(&self, id: SessionId) -> Option<Session> {
-        Sessions::find(self, id).now_or_never()?.ok()?
-    }
-
-    fn list_trail(&self, user: UserId) -> Vec<AuditRecord> {
-        Audit::list(self, user, u32::MAX).now_or_never().and_then(Result::ok).unwrap_or_default()
-    }
 }
 
 /// S7: no connection and no subscription is left where nobody is.

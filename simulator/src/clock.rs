@@ -29,6 +29,11 @@ impl Timer for VirtualClock {
     }
 }
 
+/// The same moment in virtual milliseconds.
+pub(crate) fn millis(at: Timestamp) -> u64 {
+    at.as_millis().saturating_sub(EPOCH_MILLIS)
+}
+
 /// Bytes from the seed.
 pub(crate) struct SeededEntropy(Mutex<Random>);
 

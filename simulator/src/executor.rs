@@ -363,8 +363,8 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 const STEPS_MAX: u64 = 1_000_000;
 /// So does one that calls more ports.
 const CALLS_MAX: u64 = 1_000_000;
-/// Five virtual minutes.
-const TIME_MAX: u64 = 300_000;
+/// A quarter of a virtual hour.
+const TIME_MAX: u64 = 900_000;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //! caller does not know that it was done.
 
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transtalk_core::ports::{BoxError, BusError, IdentityError, MessagesError, StoreError};
 
@@ -22,6 +22,8 @@ pub(crate) struct Faults {
 struct State {
     random: Random,
     options: Options,
+    /// The node that cannot ask about sessions.
+    dark: Option<Arc<str>>,
 }
 
 /// How a call ends.
@@ -35,7 +37,7 @@ enum Fate {
 impl Faults {
     /// The trouble that this seed's options ask for.
     pub(crate) fn new(seed: u64, options: &Options, executor: Executor, counters: Counters) -> Self {
-        let state = State { random: Random::child(seed, Part::Faults), options: options.clone() };
+        let state = State { random: Random::child(seed, Part::Faults), options: options.clone(), dark: None };
         Self { executor, counters, state: Mutex::new(state) }
     }
 
@@ -46,6 +48,11 @@ impl Faults {
         (options.outages, options.bus_loss, options.untranslated) = (0, 0, 0);
     }
 
+    /// From now on this node gets no answer about any session; or all get theirs again.
+    pub(crate) fn black_out(&self, node: Option<Arc<str>>) {
+        self.lock().dark = node;
+    }
+
     /// Calls a port: `act` is the memory adapter's, which never waits.
     pub(crate) async fn call<T, E: Outage>(
         &self,
@@ -54,7 +61,12 @@ impl Faults {
         act: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
         self.executor.count_call().await;
-        let (before, after, fate) = self.lock().plan();
+        let (before, after, fate) = {
+            let mut state = self.lock();
+            let is_dark = state.dark.as_deref() == Some(who) && port.starts_with("Sessions::");
+            let (before, after, fate) = state.plan();
+            (before, after, if is_dark { Fate::NotDone } else { fate })
+        };
         self.wait(before).await;
         if fate == Fate::NotDone {
             return self.report(who, port, fate, Err(E::outage()));
@@ -73,7 +85,7 @@ impl Faults {
     pub(crate) async fn carry(&self) -> bool {
         let (pace, is_lost) = {
             let mut state = self.lock();
-            let State { random, options } = &mut *state;
+            let State { random, options, .. } = &mut *state;
             (options.bus.draw(random), random.chance(options.bus_loss))
         };
         self.wait(pace).await;
@@ -84,7 +96,7 @@ impl Faults {
     pub(crate) async fn translate(&self) -> bool {
         let (pace, fails) = {
             let mut state = self.lock();
-            let State { random, options } = &mut *state;
+            let State { random, options, .. } = &mut *state;
             (options.translator.draw(random), random.chance(options.untranslated))
         };
         self.wait(pace).await;
@@ -121,7 +133,7 @@ impl Faults {
 
 impl State {
     fn plan(&mut self) -> (Option<u64>, Option<u64>, Fate) {
-        let Self { random, options } = self;
+        let Self { random, options, .. } = self;
         let (before, after) = (options.ports.draw(random), options.ports.draw(random));
         let fate = match (random.chance(options.outages), random.chance(500)) {
             (false, _) => Fate::Answered,

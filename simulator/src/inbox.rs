@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use transtalk_core::chat::Destination;
 use transtalk_core::stomp::{CloseCode, Command, Frame};
-use transtalk_core::{RoomId, SessionId};
+use transtalk_core::{RoomId, UserId};
 
 use crate::counters::{Counters, Sometimes};
 use crate::model::{Check, Model, Order, Seen, Violation, ensure};
 
 /// One connection from the client's side.
-#[derive(Default)]
 pub(crate) struct Inbox {
     /// Whose.
-    pub(crate) email: String,
+    user: UserId,
     /// CONNECTED came.
     pub(crate) is_connected: bool,
     /// ERROR came, with this code.
@@ -40,6 +39,8 @@ pub(crate) enum Expected {
     Unsubscribed(String),
     /// Something of no consequence was done.
     Done,
+    /// It may be granted or refused.
+    Perhaps,
     /// It must not come, by this invariant: what was asked for is forbidden.
     Never(&'static str, &'static str),
 }
@@ -106,6 +107,19 @@ impl Subscription {
 }
 
 impl Inbox {
+    /// Nothing has come to this user.
+    pub(crate) fn new(user: UserId) -> Self {
+        Self {
+            user,
+            is_connected: false,
+            error: None,
+            is_closed: false,
+            code: None,
+            expected: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+        }
+    }
+
     /// Whether it may still be used.
     pub(crate) fn is_open(&self) -> bool {
         self.error.is_none() && !self.is_closed
@@ -119,25 +133,19 @@ impl Inbox {
     }
 
     /// A frame has arrived.
-    pub(crate) fn take(
-        &mut self,
-        frame: &Frame,
-        model: &mut Model,
-        counters: &Counters,
-        (session, connect_sent): (SessionId, Order),
-    ) -> Result<Effect, Violation> {
+    pub(crate) fn take(&mut self, frame: &Frame, model: &mut Model, counters: &Counters) -> Result<Effect, Violation> {
         let command = frame.command.as_str();
         ensure(self.error.is_none(), "S4", || format!("{command} came after ERROR"))?;
         match frame.command {
             Command::Connected => {
                 ensure(!self.is_connected, "S3", || "CONNECTED came twice".to_owned())?;
                 self.is_connected = true;
-                model.accepted(session, connect_sent)?;
                 Ok(Effect::None)
             }
             Command::Error => {
                 let code = frame.header("code").unwrap_or_default();
-                let may_come = !self.is_connected || self.expected.values().any(|e| matches!(e, Expected::Never(..)));
+                let refusable = |e: &Expected| matches!(e, Expected::Never(..) | Expected::Perhaps);
+                let may_come = !self.is_connected || self.expected.values().any(refusable);
                 ensure(may_come, "wire", || format!("ERROR {code} came for nothing"))?;
                 self.error = Some(code.to_owned());
                 Ok(Effect::None)
@@ -155,7 +163,7 @@ impl Inbox {
         let expected = self.expected.remove(id);
         match expected.ok_or_else(|| Violation("wire", format!("a RECEIPT came unasked or twice: {id}")))? {
             Expected::Never(invariant, what) => {
-                Err(Violation(invariant, format!("{what} was acknowledged to {}", self.email)))
+                Err(Violation(invariant, format!("{what} was acknowledged to {}", self.user)))
             }
             Expected::Stored(text) => {
                 model.receipt(&text);
@@ -170,7 +178,7 @@ impl Inbox {
                 self.subscriptions.entry(id).and_modify(|subscription| subscription.has_ended = true);
                 Ok(Effect::None)
             }
-            Expected::Done => Ok(Effect::None),
+            Expected::Done | Expected::Perhaps => Ok(Effect::None),
         }
     }
 
@@ -186,11 +194,11 @@ impl Inbox {
             format!("MESSAGE {message_id} names another destination")
         })?;
         let is_new = subscription.message_ids.insert(message_id.to_owned());
-        ensure(is_new, "C4", || format!("MESSAGE {message_id} came twice to {}", self.email))?;
+        ensure(is_new, "C4", || format!("MESSAGE {message_id} came twice to {}", self.user))?;
         let body: Value = serde_json::from_slice(&frame.body).unwrap_or_default();
         match subscription.destination {
             Destination::Room(room) => {
-                allowed(model, room, &self.email, message_id)?;
+                allowed(model, room, self.user, message_id)?;
                 if frame.header("reset") == Some("true") {
                     counters.count(Sometimes::Reset);
                     return subscription.reset(number(header("seq")?), message_id).map(|()| Effect::None);
@@ -203,11 +211,15 @@ impl Inbox {
                 seen(model, room, &body)?;
                 subscription.deliver(room, seq, revision, &body, counters)
             }
-            Destination::RoomEvents(room) => allowed(model, room, &self.email, message_id).map(|()| Effect::None),
+            Destination::RoomEvents(room) => allowed(model, room, self.user, message_id).map(|()| Effect::None),
             Destination::RoomList(_) => {
                 let room = body["chatroomId"].as_u64().and_then(|id| RoomId::new(id).ok());
                 let room = room.ok_or_else(|| Violation("wire", "a line of the list names no room".to_owned()))?;
-                allowed(model, room, &self.email, message_id).map(|()| Effect::None)
+                if !model.rooms.contains_key(&room) {
+                    // It is new, and whoever opened it has no answer yet.
+                    return Ok(Effect::None);
+                }
+                allowed(model, room, self.user, message_id).map(|()| Effect::None)
             }
             Destination::Own(_) | Destination::App(..) => Ok(Effect::None),
         }
@@ -272,8 +284,8 @@ pub(crate) fn seen(model: &mut Model, room: RoomId, body: &Value) -> Check {
     })
 }
 
-fn allowed(model: &Model, room: RoomId, email: &str, message_id: &str) -> Check {
-    ensure(model.is_member(room, email), "C7", || format!("{email} is not in {room} and was sent {message_id}"))
+fn allowed(model: &Model, room: RoomId, user: UserId, message_id: &str) -> Check {
+    ensure(model.is_member(room, user), "C7", || format!("{user} is not in {room} and was sent {message_id}"))
 }
 
 fn number(text: &str) -> u64 {

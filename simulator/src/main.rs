@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
-use transtalk_simulator::{Broken, Campaign, Report, run};
+use transtalk_simulator::{Broken, Campaign, Counters, Report, Scenario, run};
 
 /// Deterministic worlds for `TransTalk`: one seed, one story.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     /// Run one seed or many, and check the invariants.
     Run(Run),
+    /// List the scenarios.
+    Scenarios,
 }
 
 #[derive(Args)]
@@ -36,17 +38,24 @@ struct Run {
     /// This seed alone.
     #[arg(long)]
     seed: Option<u64>,
+    /// What people like to do; `transtalk-sim scenarios` lists them.
+    #[arg(long, default_value = "everything", value_parser = Scenario::parse)]
+    scenario: Scenario,
+    /// Fail unless each ordered pair of acts was reached so often.
+    #[arg(long, conflicts_with = "seed")]
+    require_pairs: Option<u64>,
     /// Tell its story line by line: when, who, what.
     #[arg(long, requires = "seed")]
     trace: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Command::Run(options) = Cli::parse().command;
+    let command = Cli::parse().command;
     let mut out = std::io::stdout().lock();
-    let told = match options.seed {
-        Some(seed) => one(&mut out, seed, options.trace),
-        None => many(&mut out, &options),
+    let told = match command {
+        Command::Scenarios => list(&mut out),
+        Command::Run(Run { seed: Some(seed), scenario, trace, .. }) => one(&mut out, seed, scenario, trace),
+        Command::Run(options) => many(&mut out, &options),
     };
     match told {
         // Whoever reads only the beginning has read enough.
@@ -57,15 +66,22 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-fn one(out: &mut impl Write, seed: u64, trace: bool) -> anyhow::Result<ExitCode> {
-    let report = run(seed, trace);
-    writeln!(out, "{NAME} seed {seed}: {}", report.options)?;
+fn list(out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    for (_, name, about) in Scenario::ALL {
+        writeln!(out, "{name:<23} {about}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one(out: &mut impl Write, seed: u64, scenario: Scenario, trace: bool) -> anyhow::Result<ExitCode> {
+    let report = run(seed, scenario, trace);
+    writeln!(out, "{NAME} {} seed {seed}: {}", scenario.name(), report.options)?;
     for line in &report.story {
         writeln!(out, "{line}")?;
     }
     writeln!(out, "trace hash: {:016x}", report.hash)?;
     if let Some(broken) = &report.broken {
-        tell(out, &report, broken)?;
+        tell(out, &report, (scenario, broken))?;
         return Ok(ExitCode::FAILURE);
     }
     writeln!(
@@ -81,7 +97,8 @@ fn one(out: &mut impl Write, seed: u64, trace: bool) -> anyhow::Result<ExitCode>
 fn many(out: &mut impl Write, options: &Run) -> anyhow::Result<ExitCode> {
     let threads = options.threads.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
     let (from, count) = (options.from, options.seeds);
-    writeln!(out, "{NAME} seeds {from} to {}, {threads} threads", from.saturating_add(count).saturating_sub(1))?;
+    let (scenario, last) = (options.scenario, from.saturating_add(count).saturating_sub(1));
+    writeln!(out, "{NAME} {} seeds {from} to {last}, {threads} threads", scenario.name())?;
     out.flush()?;
     let began = Instant::now();
     let step = (count / 10).max(1);
@@ -91,11 +108,11 @@ fn many(out: &mut impl Write, options: &Run) -> anyhow::Result<ExitCode> {
             let _ = writeln!(std::io::stderr(), "{done} of {count} passed");
         }
     };
-    let outcome = Campaign { from, count, threads }.run(progress);
+    let outcome = Campaign { from, count, threads, scenario }.run(progress);
     let took = began.elapsed();
     if let Some((report, broken)) = outcome.failed.as_ref().and_then(|report| Some((report, report.broken.as_ref()?))) {
         writeln!(out, "{} seeds passed before it", outcome.passed)?;
-        tell(out, report, broken)?;
+        tell(out, report, (scenario, broken))?;
         return Ok(ExitCode::FAILURE);
     }
     writeln!(out, "situations reached:")?;
@@ -109,14 +126,30 @@ fn many(out: &mut impl Write, options: &Run) -> anyhow::Result<ExitCode> {
         millis / 1_000,
         millis % 1_000
     )?;
-    Ok(ExitCode::SUCCESS)
+    enough(out, &outcome.counters, options.require_pairs)
 }
 
-fn tell(out: &mut impl Write, report: &Report, broken: &Broken) -> anyhow::Result<()> {
+/// Whether each ordered pair was reached as often as was asked for.
+fn enough(out: &mut impl Write, counters: &Counters, wanted: Option<u64>) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for ((under_way, begun), count) in counters.pairs() {
+        if wanted.is_some_and(|wanted| count < wanted) {
+            writeln!(out, "FAILED pairs: {begun} was begun during {under_way} only {count} times")?;
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+fn tell(out: &mut impl Write, report: &Report, (scenario, broken): (Scenario, &Broken)) -> anyhow::Result<()> {
     writeln!(out, "FAILED {}: {}", broken.invariant, broken.what)?;
     writeln!(out, "  at {}.{:03} virtual seconds, after {} steps", broken.at / 1_000, broken.at % 1_000, report.steps)?;
     writeln!(out, "  seed {}: {}", report.seed, report.options)?;
-    writeln!(out, "  replay: transtalk-sim run --seed {} --trace", report.seed)?;
+    let biased = match scenario {
+        Scenario::Everything => String::new(),
+        scenario => format!(" --scenario {}", scenario.name()),
+    };
+    writeln!(out, "  replay: transtalk-sim run{biased} --seed {} --trace", report.seed)?;
     Ok(())
 }
 

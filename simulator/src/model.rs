@@ -1,8 +1,12 @@
-//! What must be true, as simply as it can be said: who sent what, what was acknowledged, which token led to which.
+//! What must be true of rooms and messages, as simply as it can be said: who sent what, and what was acknowledged. Sessions are in
+//! `families.rs`, connections in `lines.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use transtalk_core::{ErrorCode, RoomId, SessionId, Timestamp};
+use transtalk_core::{RoomId, Timestamp, UserId};
+
+use crate::families::Families;
+use crate::lines::Lines;
 
 /// An invariant by its number, and what speaks against it.
 pub(crate) struct Violation(pub(crate) &'static str, pub(crate) String);
@@ -22,19 +26,23 @@ pub(crate) type Order = u64;
 #[derive(Default)]
 pub(crate) struct Model {
     order: Order,
-    /// Who may see which room, by e-mail address.
-    pub(crate) rooms: BTreeMap<RoomId, BTreeSet<String>>,
+    /// Who may see which room.
+    pub(crate) rooms: BTreeMap<RoomId, BTreeSet<UserId>>,
+    /// Everybody who ever signed in, by the name of their account.
+    pub(crate) users: BTreeMap<UserId, &'static str>,
+    /// Users who are about to leave, or have left: they may be shown without a name.
+    pub(crate) leaving: BTreeSet<UserId>,
     /// By text: every text is unique.
     pub(crate) sent: BTreeMap<String, Sent>,
+    /// Texts that must never be stored: they were sent with another user's token.
+    pub(crate) forbidden: BTreeSet<String>,
     places: BTreeMap<(RoomId, u64), Place>,
-    /// By session.
-    pub(crate) families: BTreeMap<SessionId, Family>,
-    /// When the token of each link ends.
-    pub(crate) ends: BTreeMap<u64, Timestamp>,
-    /// Refreshes under way, by refresh token.
-    pub(crate) refreshing: BTreeMap<String, u64>,
-    /// Log-outs under way.
-    pub(crate) ending: BTreeMap<SessionId, u64>,
+    /// Sessions.
+    pub(crate) families: Families,
+    /// Connections.
+    pub(crate) lines: Lines,
+    /// Tickets and codes that were taken.
+    pub(crate) taken: BTreeSet<String>,
 }
 
 /// A message that somebody sent, at least once.
@@ -42,14 +50,14 @@ pub(crate) struct Model {
 pub(crate) struct Sent {
     /// Where.
     pub(crate) room: RoomId,
-    /// By whom: an e-mail address.
-    pub(crate) sender: String,
+    /// By whom.
+    pub(crate) sender: UserId,
     /// The sender's own name for it.
     pub(crate) client_id: String,
     /// When it was sent for the first time.
     pub(crate) begun_at: Order,
-    /// On which link that was.
-    pub(crate) link: u64,
+    /// On which links it was sent, and when.
+    pub(crate) links: Vec<(u64, Timestamp)>,
     /// When its RECEIPT was seen.
     pub(crate) receipt: Option<Order>,
     seq: Option<u64>,
@@ -72,24 +80,19 @@ pub(crate) struct Seen<'a> {
     pub(crate) send_at: &'a str,
 }
 
-/// A refresh that has begun.
-pub(crate) struct Refresh {
-    session: SessionId,
-    parent: String,
-    begun: Order,
-    /// The token had a child by then.
-    pub(crate) is_replaced: bool,
-    /// So had the child.
-    is_stale: bool,
-}
+impl Sent {
+    /// On which connection it was sent first.
+    pub(crate) fn first_link(&self) -> Option<u64> {
+        self.links.first().map(|(link, _)| *link)
+    }
 
-/// The refresh tokens of a session.
-#[derive(Default)]
-pub(crate) struct Family {
-    issued: BTreeSet<String>,
-    children: BTreeMap<String, String>,
-    /// When somebody was told that it has ended.
-    ended: Option<Order>,
+    /// S1: one of the connections on which it was sent still had a right to.
+    pub(crate) fn may_be_stored(&self, model: &Model) -> bool {
+        self.links.iter().any(|(link, at)| {
+            let session = model.lines.get(*link).map(|line| line.session);
+            model.lines.may_say(*link, *at, session.and_then(|session| model.families.ended_at(session)))
+        })
+    }
 }
 
 impl Model {
@@ -100,17 +103,23 @@ impl Model {
     }
 
     /// Somebody sends this; the first time counts.
-    pub(crate) fn send(&mut self, room: RoomId, sender: &str, client_id: &str, text: &str, link: u64) {
+    pub(crate) fn send(
+        &mut self,
+        (room, sender): (RoomId, UserId),
+        (client_id, text): (&str, &str),
+        link: (u64, Timestamp),
+    ) {
         let begun_at = self.observe();
-        self.sent.entry(text.to_owned()).or_insert_with(|| Sent {
+        let sent = self.sent.entry(text.to_owned()).or_insert_with(|| Sent {
             room,
-            sender: sender.to_owned(),
+            sender,
             client_id: client_id.to_owned(),
             begun_at,
-            link,
+            links: Vec::new(),
             receipt: None,
             seq: None,
         });
+        sent.links.push(link);
     }
 
     /// A RECEIPT was seen.
@@ -122,17 +131,32 @@ impl Model {
     }
 
     /// Whether somebody may see a room.
-    pub(crate) fn is_member(&self, room: RoomId, email: &str) -> bool {
-        self.rooms.get(&room).is_some_and(|members| members.contains(email))
+    pub(crate) fn is_member(&self, room: RoomId, user: UserId) -> bool {
+        self.rooms.get(&room).is_some_and(|members| members.contains(&user))
+    }
+
+    /// A ticket or a code was taken. Says whether it was the first time.
+    pub(crate) fn take(&mut self, once: &str) -> bool {
+        self.taken.insert(once.to_owned())
+    }
+
+    /// Whether somebody may be shown like this.
+    fn is_shown(&self, user: UserId, email: &str) -> bool {
+        let name = self.users.get(&user).copied().unwrap_or_default();
+        let is_gone = || self.leaving.contains(&user) && email == format!("user-{user}@users.invalid");
+        email.strip_suffix(DOMAIN) == Some(name) || is_gone()
     }
 
     /// A message was delivered or read: it is as it was sent, and where it was before.
     pub(crate) fn seen(&mut self, seen: &Seen<'_>) -> Check {
         let Seen { room, seq, text, sender, chat_id, send_at } = *seen;
-        let sent = self.sent.get_mut(text);
-        let sent =
-            sent.ok_or_else(|| Violation("C2", format!("nobody ever sent {text:?}, which is at {room}-{seq}")))?;
-        ensure(sent.sender == sender, "C2", || format!("{text:?} by {} is shown as by {sender}", sent.sender))?;
+        ensure(!self.forbidden.contains(text), "S6", || {
+            format!("{text:?} was sent with another user's token, and is at {room}-{seq}")
+        })?;
+        let sent = self.sent.get(text).map(|sent| sent.sender);
+        let by = sent.ok_or_else(|| Violation("C2", format!("nobody ever sent {text:?}, which is at {room}-{seq}")))?;
+        ensure(self.is_shown(by, sender), "C2", || format!("{text:?} by {by} is shown as by {sender}"))?;
+        let Some(sent) = self.sent.get_mut(text) else { return Ok(()) };
         ensure(sent.room == room, "C2", || format!("{text:?} was sent to {} and is in {room}", sent.room))?;
         let place = sent.seq.get_or_insert(seq);
         ensure(*place == seq, "C3", || format!("{text:?} is in the room twice: at {place} and at {seq}"))?;
@@ -141,91 +165,11 @@ impl Model {
         ensure(before.text == now.text, "C5", || format!("at {seq} are both {:?} and {text:?}", before.text))?;
         ensure(*before == now, "C2", || format!("{text:?} was altered: {before:?} became {now:?}"))
     }
-
-    /// A sign-in gave this token.
-    pub(crate) fn signed_in(&mut self, session: SessionId, token: &str) {
-        self.families.entry(session).or_default().issued.insert(token.to_owned());
-    }
-
-    /// A refresh begins.
-    pub(crate) fn refresh_begun(&mut self, session: SessionId, token: &str) -> Refresh {
-        let begun = self.observe();
-        let family = self.families.entry(session).or_default();
-        let child = family.children.get(token);
-        let is_stale = child.is_some_and(|child| family.children.contains_key(child));
-        Refresh { session, parent: token.to_owned(), begun, is_replaced: child.is_some(), is_stale }
-    }
-
-    /// A refresh was answered.
-    pub(crate) fn refreshed(&mut self, refresh: &Refresh, answer: &Result<String, ErrorCode>) -> Check {
-        let now = self.observe();
-        let Refresh { session, parent, begun, is_stale, .. } = refresh;
-        let session = *session;
-        let family = self.families.entry(session).or_default();
-        match answer {
-            Err(ErrorCode::RefreshTokenReused | ErrorCode::SessionEnded) => {
-                family.ended.get_or_insert(now);
-                Ok(())
-            }
-            Err(_) => Ok(()),
-            Ok(child) => {
-                ensure(family.ended.is_none_or(|ended| ended > *begun), "T4", || {
-                    format!("session {session} had ended before this refresh began, and it was refreshed")
-                })?;
-                ensure(!is_stale, "T3", || {
-                    format!("session {session}: a refresh token that was replaced twice was taken again")
-                })?;
-                let known = family.children.entry(parent.clone()).or_insert_with(|| child.clone());
-                ensure(known == child, "T2", || {
-                    format!("one refresh token has two children, {} and {}", named(known), named(child))
-                })?;
-                family.issued.insert(child.clone());
-                family.check(session)
-            }
-        }
-    }
-
-    /// Somebody was told that a session has ended.
-    pub(crate) fn ended(&mut self, session: SessionId) {
-        let now = self.observe();
-        self.families.entry(session).or_default().ended.get_or_insert(now);
-    }
-
-    /// An access token of this session was taken for good.
-    pub(crate) fn accepted(&self, session: SessionId, begun: Order) -> Check {
-        let ended = self.families.get(&session).and_then(|family| family.ended);
-        ensure(ended.is_none_or(|ended| ended > begun), "T6", || {
-            format!("session {session} had ended before, and an access token of it was taken")
-        })
-    }
-
-    /// A server writes this to a link. After the end of its token it writes no message.
-    pub(crate) fn written(&self, link: u64, now: Timestamp, bytes: &[u8]) -> Check {
-        let is_over = self.ends.get(&link).is_some_and(|end| now > *end);
-        let is_message = bytes.starts_with(b"MESSAGE\n") || bytes.windows(9).any(|part| part == b"\0MESSAGE\n");
-        ensure(!(is_over && is_message), "S1", || format!("link {link} was written a message after its token's end"))
-    }
-
-    /// A refresh token of one of these sessions that was replaced at least twice.
-    pub(crate) fn stale_token(&self, of: &BTreeSet<SessionId>) -> Option<(SessionId, String)> {
-        let live = self.families.iter().filter(|(session, family)| of.contains(session) && family.ended.is_none());
-        live.flat_map(|(session, family)| {
-            let stale = family.children.iter().filter(|(_, child)| family.children.contains_key(*child));
-            stale.map(|(token, _)| (*session, token.clone()))
-        })
-        .next()
-    }
 }
 
-/// A refresh token without its code.
-fn named(token: &str) -> &str {
-    token.rsplit_once('.').map_or(token, |(named, _)| named)
+/// The address of an account.
+pub(crate) fn address(name: &str) -> String {
+    format!("{name}{DOMAIN}")
 }
 
-impl Family {
-    /// T1: at most one token that was not replaced.
-    pub(crate) fn check(&self, session: SessionId) -> Check {
-        let leaves = self.issued.iter().filter(|token| !self.children.contains_key(*token)).count();
-        ensure(leaves <= 1, "T1", || format!("session {session} has {leaves} live refresh tokens"))
-    }
-}
+const DOMAIN: &str = "@example.com";

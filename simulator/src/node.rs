@@ -8,9 +8,8 @@ use std::task::Poll;
 use futures_util::future::{Either, select};
 use transtalk_adapters::memory::{MemoryPresence, MemoryRateLimits};
 use transtalk_core::Failure;
-use transtalk_core::app::{
-    Connection, Done, Handshake, Pipeline, Services, Settings, Work, authenticate, background, recover,
-};
+use transtalk_core::app::{Connection, Done, Handshake, Pipeline, Services, Settings, Work, background, recover};
+use transtalk_core::auth::Device;
 use transtalk_core::chat::delivery::{Hub, Taken};
 use transtalk_core::ports::Clock;
 
@@ -18,9 +17,21 @@ use crate::clock::VirtualClock;
 use crate::counters::Sometimes;
 use crate::executor::Group;
 use crate::network::{Arrival, End, Scissors};
+use crate::observed::{accepted, redeemed};
 use crate::outside::SimulatedTranslator;
 use crate::ports::{TroubledBus, TroubledStore};
 use crate::world::World;
+
+/// What the request for a connection carries.
+#[derive(Clone, Default)]
+pub(crate) struct Upgrade {
+    /// The `Authorization` header.
+    pub(crate) header: Option<String>,
+    /// The ticket in the address.
+    pub(crate) ticket: Option<String>,
+    /// The refresh cookie.
+    pub(crate) cookie: Option<String>,
+}
 
 /// A server of a world.
 pub(crate) struct Node {
@@ -134,8 +145,8 @@ impl Node {
         world.network.travel().await.then_some(answer)
     }
 
-    /// A connection to the gateway; `upgrade` is the `Authorization` header of the request that asks for it.
-    pub(crate) async fn connect(world: &Arc<World>, number: usize, upgrade: Option<String>) -> Option<End> {
+    /// A connection to the gateway.
+    pub(crate) async fn connect(world: &Arc<World>, number: usize, upgrade: Upgrade) -> Option<End> {
         if !world.network.travel().await {
             return None;
         }
@@ -170,7 +181,7 @@ fn services(world: &Arc<World>, who: &Arc<str>) -> Services {
         rate_limits: Arc::new(MemoryRateLimits::new()),
         bus: Arc::new(bus),
         translator: Arc::new(SimulatedTranslator(world.faults.clone())),
-        identity: world.provider.clone(),
+        identities: vec![world.provider.clone()],
         signer: world.signer.clone(),
         clock: clock.clone(),
         timer: clock,
@@ -194,19 +205,21 @@ enum Happened {
 }
 
 /// The gateway's task for one connection: bytes and time in, work run, frames out. It mirrors the real one.
-async fn drive(world: Arc<World>, services: Arc<Services>, end: End, upgrade: Option<String>) {
+async fn drive(world: Arc<World>, services: Arc<Services>, end: End, upgrade: Upgrade) {
     let clock = VirtualClock(world.executor.clone());
-    let mut handshake = Handshake::default();
-    if let Some(token) = upgrade {
-        match authenticate(&services, Some(&token)).await {
-            Ok(principal) => handshake.principal = Some(principal),
-            Err(_) => return,
-        }
-    }
+    let Upgrade { header, ticket, cookie } = upgrade;
+    let principal = match (ticket, header) {
+        (Some(ticket), _) => redeemed(&world, &services, &ticket).await.map(Some),
+        (None, Some(header)) => accepted(&world, &services, &header).await.map(Some),
+        (None, None) => Ok(None),
+    };
+    // Refused before the upgrade: 401.
+    let Ok(principal) = principal else { return };
+    let handshake = Handshake { principal, cookie, device: Device::default() };
     let mut connection = Connection::new(services, handshake);
     let outbox = connection.outbox();
     let mut work: Option<Work> = None;
-    let mut turn = 0;
+    let (mut turn, mut code) = (0, None);
     loop {
         work = work.or_else(|| connection.next_work());
         let due = connection.next_deadline();
@@ -241,14 +254,17 @@ async fn drive(world: Arc<World>, services: Arc<Services>, end: End, upgrade: Op
                 connection.complete(done);
             }
             Happened::Taken(taken) => {
+                if taken.frames.iter().any(|frame| frame.starts_with(b"MESSAGE\n")) {
+                    world.message_written(end.link);
+                }
                 let bytes = taken.frames.concat();
                 if !bytes.is_empty() {
-                    world.check(world.model().written(end.link, clock.now(), &bytes));
                     end.send(&bytes);
                 }
                 connection.wrote(taken.wants_more);
-                if let Some(code) = taken.close {
-                    end.close(Some(code));
+                if taken.close.is_some() {
+                    code = taken.close;
+                    end.close(code);
                     break;
                 }
             }
@@ -260,7 +276,7 @@ async fn drive(world: Arc<World>, services: Arc<Services>, end: End, upgrade: Op
             }
         }
     }
-    connection.close();
+    connection.close(code);
     if let Some(work) = work.filter(|_| world.toss()) {
         // A gateway may let it end, or drop it.
         work.await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use transtalk_core::auth::Lifetimes;
 
 use crate::random::{Part, Random};
+use crate::scenario::{ALL_PAIRS, Habits, Scenario};
 
 /// How long something takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,21 @@ impl Pace {
             Self::Uneven => random.between(0, 10),
         })
     }
+
+    /// So many milliseconds, mostly.
+    pub(crate) fn mostly(self) -> u64 {
+        match self {
+            Self::Still | Self::Prompt => 0,
+            Self::Short => 3,
+            Self::Long => 150,
+            Self::Uneven => 5,
+        }
+    }
 }
+
+/// Of a world where tokens end, more are slow: something is under way then.
+const PORTS: [Pace; 6] = [Pace::Still, Pace::Prompt, Pace::Prompt, Pace::Short, Pace::Long, Pace::Uneven];
+const SLOW_PORTS: [Pace; 6] = [Pace::Prompt, Pace::Short, Pace::Short, Pace::Long, Pace::Long, Pace::Uneven];
 
 /// The options of a world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,28 +93,37 @@ pub(crate) struct Options {
     pub(crate) grace: u64,
     /// How long a first publication waits, in milliseconds.
     pub(crate) hold: u64,
-    /// Of a thousand actions of a tab, how many are refreshes.
-    pub(crate) refreshes: u64,
-    /// Of a thousand actions of a tab, how many are log-outs.
-    pub(crate) log_outs: u64,
-    /// Whether somebody else has stolen old refresh tokens.
+    /// The end of a session, however often it is refreshed, in seconds.
+    pub(crate) absolute: u64,
+    /// Whether alice's and bob's cookies are sent with the upgrade to a socket.
+    pub(crate) same_site: [bool; 2],
+    /// Whether in the end a node cannot ask about its sockets' sessions, for longer than its patience lasts.
+    pub(crate) blackout: bool,
+    /// Whether somebody else steals copies of tokens.
     pub(crate) thief: bool,
+    /// What people like to do.
+    pub(crate) habits: Habits,
     /// The mean pause between two actions of a tab, in milliseconds.
     pub(crate) pause: u64,
 }
 
 impl Options {
-    /// The options of this seed.
-    pub(crate) fn draw(seed: u64) -> Self {
+    /// The options of this seed, as the scenario would have them.
+    pub(crate) fn draw(seed: u64, scenario: Scenario) -> Self {
         let mut random = Random::child(seed, Part::Options);
-        let r = &mut random;
-        let short_tokens = r.chance(400);
+        let mut options = Self::any(&mut random);
+        scenario.bias(&mut options, &mut random);
+        options
+    }
+
+    fn any(r: &mut Random) -> Self {
+        let short_tokens = r.chance(450);
         Self {
             nodes: if r.chance(400) { 2 } else { 1 },
-            tabs: [r.between(1, 2), r.between(1, 2)],
+            tabs: [2, r.between(1, 2)],
             messages: r.between(2, 6),
             trouble: r.between(5, 14) * 1_000,
-            ports: r.pick(&[Pace::Still, Pace::Prompt, Pace::Prompt, Pace::Short, Pace::Long, Pace::Uneven]),
+            ports: r.pick(if short_tokens { &SLOW_PORTS } else { &PORTS }),
             outages: r.pick(&[0, 0, 0, 5, 20, 60]),
             bus_loss: r.pick(&[0, 0, 50, 400]),
             bus: r.pick(&[Pace::Still, Pace::Prompt, Pace::Short, Pace::Long]),
@@ -114,9 +138,19 @@ impl Options {
             refresh: if r.chance(100) { r.between(10, 30) } else { 7 * 24 * 3_600 },
             grace: r.pick(&[10, 10, 2, 0]),
             hold: r.pick(&[800, 800, 100, 0]),
-            refreshes: r.pick(&[0, 50, 200, 400]),
-            log_outs: r.pick(&[0, 0, 20, 60]),
+            absolute: if r.chance(100) { r.between(10, 40) } else { 30 * 24 * 3_600 },
+            same_site: [r.chance(700), r.chance(700)],
+            blackout: r.chance(10),
             thief: r.chance(250),
+            habits: Habits {
+                refreshes: r.pick(&[0, 50, 200, 400]),
+                log_outs: r.pick(&[0, 0, 20, 60]),
+                withdrawals: r.pick(&[0, 0, 0, 10]),
+                callbacks: r.pick(&[0, 0, 15]),
+                switches: r.pick(&[0, 300]),
+                beside: r.pick(&[0, 200, 400]),
+                pairs: ALL_PAIRS,
+            },
             pause: r.pick(&[100, 400, 1_200]),
         }
     }
@@ -127,8 +161,21 @@ impl Options {
             access: Duration::from_secs(self.access),
             refresh: Duration::from_secs(self.refresh),
             grace: Duration::from_secs(self.grace),
-            ..Lifetimes::default()
+            absolute: Duration::from_secs(self.absolute),
         }
+    }
+
+    /// How soon after the end of a session its sockets are silent, in milliseconds (S1). Where the bus is up, it is quick; else the
+    /// sessions of all sockets are looked at every half minute, which takes a moment.
+    pub(crate) fn socket_delta(&self) -> u64 {
+        let is_up = self.bus_loss == 0 && self.outages == 0;
+        let is_quick = matches!(self.bus, Pace::Still | Pace::Prompt | Pace::Short);
+        if is_up && is_quick { 1_000 } else { RECHECKED_WITHIN }
+    }
+
+    /// How long a call of a port takes here, mostly, in milliseconds.
+    pub(crate) fn call_millis(&self) -> u64 {
+        2 * self.ports.mostly()
     }
 }
 
@@ -142,7 +189,13 @@ impl fmt::Display for Options {
         write!(f, "untranslated={}/1000 network={:?} pieces={} ", self.untranslated, self.network, self.pieces)?;
         write!(f, "cuts={}ms lost-requests={}/1000 kills={} ", self.cuts, self.lost_requests, self.kills)?;
         write!(f, "access={}s refresh={}s grace={}s ", self.access, self.refresh, self.grace)?;
-        write!(f, "hold={}ms refreshes={}/1000 ", self.hold, self.refreshes)?;
-        write!(f, "log-outs={}/1000 thief={} pause={}ms", self.log_outs, self.thief, self.pause)
+        write!(f, "absolute={}s hold={}ms same-site={:?} ", self.absolute, self.hold, self.same_site)?;
+        let Habits { refreshes, log_outs, withdrawals, callbacks, switches, beside, .. } = self.habits;
+        write!(f, "refreshes={refreshes} log-outs={log_outs} withdrawals={withdrawals} callbacks={callbacks} ")?;
+        write!(f, "switches={switches} beside={beside} thief={} blackout={} ", self.thief, self.blackout)?;
+        write!(f, "pause={}ms", self.pause)
     }
 }
+
+/// The sessions of all sockets are looked at every half minute.
+pub(crate) const RECHECKED_WITHIN: u64 = 31_000;

@@ -1,202 +1,325 @@
-//! Somebody with a browser: the cookie jar that all tabs share, and what is done over HTTP.
+//! Somebody with a browser: the cookie jar and the local storage that all tabs share, and the first client's interceptor, which
+//! refreshes on 401.
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::join;
-use transtalk_core::app::{
-    HistoryQuery, Services, authenticate, begin_sign_in, complete_sign_in, history, log_out, open_room, refresh,
-};
-use transtalk_core::auth::{Device, RefreshToken};
+use transtalk_core::app::{HistoryQuery, Principal, Services, history, open_room};
 use transtalk_core::chat::HistoryPage;
 use transtalk_core::{ErrorCode, Failure, RoomId, SessionId, UserId};
 
+use crate::clock::millis;
 use crate::counters::Sometimes;
-use crate::model::Order;
+use crate::model::{Order, Violation};
 use crate::node::Node;
-use crate::world::World;
+use crate::observed::{self, Access, Callback, Ending, Tokens, Way, accepted};
+use crate::world::{Phase, World};
 
 /// Somebody.
 pub(crate) struct Person {
-    /// The name to sign in with.
+    /// The name of their own account.
     pub(crate) name: &'static str,
-    /// The address that others see.
-    pub(crate) email: String,
     jar: Mutex<Jar>,
 }
 
 #[derive(Default)]
 struct Jar {
-    tokens: Option<Tokens>,
-    user: Option<UserId>,
+    /// In the local storage.
+    access: Option<Access>,
+    /// The refresh token.
+    cookie: Option<String>,
+    /// What ties a sign-in to this browser.
+    begun: Option<String>,
     /// Every session so far.
     sessions: BTreeSet<SessionId>,
     is_signing_in: bool,
+    /// Refreshed tokens in a row that were refused.
+    futile: u64,
 }
 
-/// What a browser keeps.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Tokens {
-    /// Of which session.
-    pub(crate) session: SessionId,
-    /// With `Bearer `.
-    pub(crate) access: String,
-    refresh: String,
-}
+/// One refresh at a time in each tab: who comes meanwhile waits for its end.
+#[derive(Default)]
+pub(crate) struct Turn(AtomicBool);
 
-/// Over which node a request goes, and how long somebody waits for its answer.
-#[derive(Clone, Copy)]
-pub(crate) struct Way {
-    /// The node.
-    pub(crate) node: usize,
-    /// In milliseconds.
-    pub(crate) patience: u64,
+struct MyTurn<'a>(&'a Turn);
+
+impl Drop for MyTurn<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Person {
     /// Somebody who has not signed in.
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, email: format!("{name}@example.com"), jar: Mutex::default() }
+        Self { name, jar: Mutex::default() }
     }
 
-    /// What the browser keeps now.
-    pub(crate) fn tokens(&self) -> Option<Tokens> {
-        self.jar().tokens.clone()
+    /// The access token in the browser.
+    pub(crate) fn access(&self) -> Option<Access> {
+        self.jar().access.clone()
     }
 
-    /// Who it is, after the first sign-in.
+    /// The refresh token in the browser.
+    pub(crate) fn cookie(&self) -> Option<String> {
+        self.jar().cookie.clone()
+    }
+
+    /// Whose browser it is now.
     pub(crate) fn user(&self) -> Option<UserId> {
-        self.jar().user
+        self.jar().access.as_ref().map(|access| access.claims.user)
     }
 
-    /// Signs in, if no other tab does.
-    pub(crate) async fn sign_in(&self, world: &Arc<World>, way: Way) {
-        if std::mem::replace(&mut self.jar().is_signing_in, true) {
-            world.executor.sleep(200).await;
-            return;
-        }
-        let done = self.try_sign_in(world, way).await;
-        self.jar().is_signing_in = false;
+    /// A session of this browser, but not the one that it has now.
+    pub(crate) fn another_session(&self) -> Option<SessionId> {
+        let jar = self.jar();
+        let now = jar.access.as_ref().map(|access| access.claims.session);
+        jar.sessions.iter().rev().find(|session| Some(**session) != now).copied()
+    }
+
+    /// Signs in with this account, if no other tab does.
+    pub(crate) async fn sign_in(&self, world: &Arc<World>, way: Way, account: &'static str) {
+        let done = match self.begin_sign_in(world, way, account, true).await {
+            Some(callback) => self.complete_sign_in(world, way, callback, false).await,
+            None => None,
+        };
         if done.is_none() {
             world.executor.sleep(300).await;
         }
     }
 
-    async fn try_sign_in(&self, world: &Arc<World>, way: Way) -> Option<()> {
-        let begun = Node::request(world, way.node, ("GET /auth", way.patience), |services| async move {
-            let begun = begin_sign_in(&services, REDIRECT_URI);
-            Ok((begun.url, begun.cookie))
-        });
-        let (url, cookie) = begun.await?.ok()?;
-        let (code, state) = world.provider.authorize(&url, self.name);
-        let observer = world.clone();
-        let completed = Node::request(world, way.node, ("GET /auth/token", way.patience), |services| async move {
-            let device = Device { name: "simulated".to_owned(), address: ADDRESS.to_owned() };
-            let done = complete_sign_in(&services, &code, Some(&state), Some(&cookie), device).await?;
-            let tokens = kept(&services, &done.tokens);
-            observer.model().signed_in(tokens.session, &tokens.refresh);
-            Ok((done.user.id, tokens))
-        });
-        let (user, tokens) = completed.await?.ok()?;
-        world.executor.tell(self.name, format_args!("has signed in"));
-        let mut jar = self.jar();
-        jar.sessions.insert(tokens.session);
-        jar.user = Some(user);
-        jar.tokens = Some(tokens);
-        Some(())
+    /// Goes to the provider and comes back with a code. To be followed by [`complete_sign_in`](Self::complete_sign_in).
+    pub(crate) async fn begin_sign_in(
+        &self,
+        world: &Arc<World>,
+        way: Way,
+        account: &'static str,
+        returns_state: bool,
+    ) -> Option<Callback> {
+        if std::mem::replace(&mut self.jar().is_signing_in, true) {
+            return None;
+        }
+        let Some((url, cookie)) = observed::begin(world, way).await else {
+            self.jar().is_signing_in = false;
+            return None;
+        };
+        self.jar().begun = Some(cookie);
+        let (code, state) = world.provider.authorize(&url, account);
+        Some(Callback { account, code, state: returns_state.then_some(state), cookie: None, is_foreign: false })
+    }
+
+    /// Brings the code back, with the cookie that the browser has now; perhaps twice.
+    pub(crate) async fn complete_sign_in(
+        &self,
+        world: &Arc<World>,
+        way: Way,
+        callback: Callback,
+        again: bool,
+    ) -> Option<()> {
+        let callback = Callback { cookie: self.jar().begun.clone(), ..callback };
+        let answer = observed::complete(world, self.name, way, callback.clone()).await;
+        self.jar().is_signing_in = false;
+        let done = answer.and_then(Result::ok);
+        let is_done = done.is_some();
+        if let Some(tokens) = done {
+            world.executor.tell(self.name, format_args!("has signed in as {}", callback.account));
+            self.keep(world, tokens);
+        }
+        if again && let Some(Err(Failure::Refused(_))) = observed::complete(world, self.name, way, callback).await {
+            world.counters.count(Sometimes::CodeReplayed);
+        }
+        is_done.then_some(())
+    }
+
+    /// The cookie that ties a sign-in under way to this browser.
+    pub(crate) fn begun(&self) -> Option<String> {
+        self.jar().begun.clone()
     }
 
     /// Exchanges the cookie, as it is when the request leaves.
-    pub(crate) async fn refresh(&self, world: &Arc<World>, way: Way) {
-        let Some(before) = self.tokens() else { return };
-        match present(world, way, before.refresh.clone()).await {
-            Some(Ok(tokens)) => self.jar().tokens = Some(tokens),
+    pub(crate) async fn refresh(&self, world: &Arc<World>, turn: &Turn, way: Way) {
+        if turn.0.swap(true, Ordering::Relaxed) {
+            // The answer to the other is the answer to this.
+            while turn.0.load(Ordering::Relaxed) {
+                world.executor.sleep(5).await;
+            }
+            return;
+        }
+        let _my_turn = MyTurn(turn);
+        let Some(before) = self.cookie() else {
+            self.set(world, None);
+            return;
+        };
+        match observed::refresh(world, self.name, way, before.clone()).await {
+            Some(Ok(tokens)) => self.keep(world, tokens),
             Some(Err(Failure::Refused(code))) => {
                 world.executor.tell(self.name, format_args!("is signed out: {}", code.as_str()));
                 if code == ErrorCode::RefreshTokenReused && !world.options.thief {
                     world.counters.count(Sometimes::InnocentSignedOut);
                 }
-                self.forget(&before);
+                self.forget(world, &before);
             }
-            Some(Err(Failure::Unavailable { .. })) | None => world.executor.sleep(200).await,
-        }
-    }
-
-    /// Several tabs that refresh at once, with the same cookie.
-    pub(crate) async fn refresh_twice(&self, world: &Arc<World>, one: Way, other: Way) {
-        join(self.refresh(world, one), self.refresh(world, other)).await;
-    }
-
-    /// Logs out; then, with `probe`, sees that the cookie is worth nothing any more.
-    pub(crate) async fn log_out(&self, world: &Arc<World>, way: Way, probe: bool) {
-        let Some(before) = self.tokens() else { return };
-        let (observer, tokens) = (world.clone(), before.clone());
-        let ended = Node::request(world, way.node, ("POST /auth/logout", way.patience), |services| async move {
-            let _under_way = UnderWay::log_out(&observer, tokens.session);
-            log_out(&services, Some(&tokens.access), Some(&tokens.refresh), ADDRESS).await?;
-            observer.model().ended(tokens.session);
-            observer.executor.tell("session", format_args!("{} has ended", tokens.session));
-            Ok(())
-        });
-        if let Some(Ok(())) = ended.await {
-            self.forget(&before);
-            if probe {
-                // The model knows that this must be refused.
-                let _ = present(world, way, before.refresh).await;
+            Some(Err(Failure::Unavailable { .. } | Failure::TooMany { .. })) | None => {
+                if way.gives_up {
+                    self.set(world, None);
+                }
+                world.executor.sleep(200).await;
             }
         }
     }
 
-    /// Logs out in one tab while another refreshes.
-    pub(crate) async fn log_out_and_refresh(&self, world: &Arc<World>, one: Way, other: Way) {
-        join(self.log_out(world, one, true), self.refresh(world, other)).await;
+    /// Ends the session, or more. Then, with `probe`, sees that what is left of it is worth nothing any more.
+    pub(crate) async fn end(&self, world: &Arc<World>, way: Way, ending: Ending, probe: bool) {
+        let (access, cookie) = {
+            let jar = self.jar();
+            let Some(access) = jar.access.clone() else { return };
+            (access, jar.cookie.clone())
+        };
+        let tokens = (access.clone(), cookie.clone());
+        let Some(Ok(())) = observed::end(world, self.name, way, tokens, ending).await else { return };
+        if let (Some(cookie), false) = (&cookie, matches!(ending, Ending::Other(_))) {
+            self.forget(world, cookie);
+        }
+        if probe {
+            // The model knows what must be refused.
+            if let Some(cookie) = cookie {
+                let _ = observed::refresh(world, self.name, way, cookie).await;
+            }
+            let observer = world.clone();
+            let _ = Node::request(world, way.node, ("GET /me", way.patience), |services| async move {
+                accepted(&observer, &services, &access.token).await.map(|_| ())
+            })
+            .await;
+        }
     }
 
-    /// Somebody else presents a refresh token that was replaced long ago.
+    /// Somebody presents a refresh token of this browser that was replaced long ago.
     pub(crate) async fn is_robbed(&self, world: &Arc<World>, way: Way) {
         let sessions = self.jar().sessions.clone();
-        let Some((_, stale)) = world.model().stale_token(&sessions) else { return };
+        let Some(stale) = world.model().families.stale_token(&sessions) else { return };
         world.executor.tell("thief", format_args!("presents an old token of {}", self.name));
-        if let Some(Err(Failure::Refused(ErrorCode::RefreshTokenReused))) = present(world, way, stale).await {
+        let answer = observed::refresh(world, "thief", way, stale).await;
+        if let Some(Err(Failure::Refused(ErrorCode::RefreshTokenReused))) = answer {
             world.counters.count(Sometimes::ReuseFound);
         }
     }
 
     /// Opens the room with somebody.
-    pub(crate) async fn open_room(&self, world: &Arc<World>, way: Way, with: String) -> Option<RoomId> {
-        let access = self.tokens()?.access;
-        let observer = world.clone();
-        let opened = Node::request(world, way.node, ("POST /chatRooms", way.patience), |services| async move {
-            let principal = accepted(&observer, &services, &access).await?;
-            open_room(&services, &principal, "ko", &with).await
+    pub(crate) async fn open_room(&self, world: &Arc<World>, turn: &Turn, way: Way, with: String) -> Option<RoomId> {
+        let opened = self.fetch(world, turn, way, "POST /chatRooms", |observer, services, access| {
+            let with = with.clone();
+            async move {
+                let principal = accepted(&observer, &services, &access.token).await?;
+                let room = open_room(&services, &principal, "ko", &with).await?;
+                observer.room_opened(room, principal.user, &with);
+                Ok(room)
+            }
         });
         opened.await?.ok()
     }
 
-    /// Reads a page of history. Answers with when it was asked for, too.
+    /// Reads a page of history. Answers with who read it, and when it was asked for, too.
     pub(crate) async fn history(
         &self,
         world: &Arc<World>,
+        turn: &Turn,
         way: Way,
         room: RoomId,
         query: HistoryQuery,
-    ) -> Option<(Order, Result<HistoryPage, Failure>)> {
-        let access = self.tokens()?.access;
-        let observer = world.clone();
-        let asked = world.model().observe();
-        let page = Node::request(world, way.node, ("GET /chats", way.patience), |services| async move {
-            let principal = accepted(&observer, &services, &access).await?;
-            history(&services, &principal, room, query).await
+    ) -> Option<Result<(Principal, Order, HistoryPage), Failure>> {
+        let page = self.fetch(world, turn, way, "GET /chats", |observer, services, access| async move {
+            let asked = observer.model().observe();
+            let principal = accepted(&observer, &services, &access.token).await?;
+            history(&services, &principal, room, query).await.map(|page| (principal, asked, page))
         });
-        page.await.map(|page| (asked, page))
+        page.await
+    }
+
+    /// Buys a ticket. Answers with the token that it was bought with, too.
+    pub(crate) async fn ticket(&self, world: &Arc<World>, turn: &Turn, way: Way) -> Option<(String, Access)> {
+        let bought = self.fetch(world, turn, way, "POST /auth/ws-ticket", |observer, services, access| async move {
+            observed::ticket(&observer, &services, &access).await.map(|ticket| (ticket, access))
+        });
+        bought.await?.ok()
+    }
+
+    /// Lists one's sessions.
+    pub(crate) async fn sessions(&self, world: &Arc<World>, turn: &Turn, way: Way) -> Option<Vec<SessionId>> {
+        let listed = self.fetch(world, turn, way, "GET /sessions", |observer, services, access| async move {
+            observed::sessions(&observer, &services, &access).await
+        });
+        listed.await?.ok()
+    }
+
+    /// A request as the first client makes it: at a 401 it refreshes and asks once more.
+    async fn fetch<T, F>(
+        &self,
+        world: &Arc<World>,
+        turn: &Turn,
+        way: Way,
+        what: &'static str,
+        use_case: impl Fn(Arc<World>, Arc<Services>, Access) -> F + Send + Sync,
+    ) -> Option<Result<T, Failure>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let access = self.access()?;
+        let request = |services| use_case(world.clone(), services, access.clone());
+        let answer = Node::request(world, way.node, (what, way.patience), request).await;
+        if !is_401(answer.as_ref()) {
+            return answer;
+        }
+        world.counters.count(Sometimes::Intercepted);
+        self.refresh(world, turn, way).await;
+        let renewed = self.access()?;
+        if renewed.token == access.token {
+            return answer;
+        }
+        let request = |services| use_case(world.clone(), services, renewed);
+        let answer = Node::request(world, way.node, (what, way.patience), request).await;
+        self.was_futile(world, is_401(answer.as_ref()));
+        answer
+    }
+
+    /// L3: nobody refreshes for ever what is refused at once.
+    fn was_futile(&self, world: &World, was_refused: bool) {
+        let futile = {
+            let mut jar = self.jar();
+            jar.futile = if was_refused { jar.futile + 1 } else { 0 };
+            jar.futile
+        };
+        if futile > FUTILE_MAX && world.phase() != Phase::Trouble && world.options.access >= 60 {
+            let what = format!("{} was refused {futile} times in a row, each time with new tokens", self.name);
+            world.check(Err(Violation("L3", what)));
+        }
+    }
+
+    fn keep(&self, world: &World, tokens: Tokens) {
+        let mut jar = self.jar();
+        jar.sessions.insert(tokens.access.claims.session);
+        jar.cookie = Some(tokens.refresh);
+        drop(jar);
+        self.set(world, Some(tokens.access));
     }
 
     /// Throws the tokens away, unless another tab has newer ones.
-    fn forget(&self, tokens: &Tokens) {
+    fn forget(&self, world: &World, cookie: &str) {
         let mut jar = self.jar();
-        if jar.tokens.as_ref().is_some_and(|kept| kept.refresh == tokens.refresh) {
-            jar.tokens = None;
+        if jar.cookie.as_deref() != Some(cookie) {
+            return;
         }
+        jar.cookie = None;
+        drop(jar);
+        self.set(world, None);
+    }
+
+    fn set(&self, world: &World, access: Option<Access>) {
+        let held = access.as_ref().map(|access| (access.claims.session, millis(access.claims.expires_at)));
+        world.races().hold(self.name, held);
+        self.jar().access = access;
     }
 
     fn jar(&self) -> MutexGuard<'_, Jar> {
@@ -204,99 +327,11 @@ impl Person {
     }
 }
 
-/// Presents a refresh token, under the eyes of the model.
-async fn present(world: &Arc<World>, way: Way, token: String) -> Option<Result<Tokens, Failure>> {
-    let session = RefreshToken::decode(&token, world.signer.as_ref())?.session;
-    let observer = world.clone();
-    let answer = Node::request(world, way.node, ("GET /auth/refresh", way.patience), |services| async move {
-        let under_way = UnderWay::refresh(&observer, session, &token);
-        let begun = observer.model().refresh_begun(session, &token);
-        let answer = refresh(&services, Some(&token), ADDRESS).await.map(|tokens| kept(&services, &tokens));
-        drop(under_way);
-        let seen = answer.as_ref().map(|tokens| tokens.refresh.clone()).map_err(Failure::code);
-        if seen.is_ok() && begun.is_replaced {
-            observer.counters.count(Sometimes::Grace);
-        }
-        let checked = observer.model().refreshed(&begun, &seen);
-        observer.check(checked);
-        answer
-    });
-    answer.await
+/// What `api` answers with 401.
+fn is_401<T>(answer: Option<&Result<T, Failure>>) -> bool {
+    let Some(Err(Failure::Refused(code))) = answer else { return false };
+    matches!(code, ErrorCode::Unauthorized | ErrorCode::TokenExpired | ErrorCode::SessionEnded)
 }
 
-/// Believes an access token, under the eyes of the model.
-async fn accepted(
-    world: &Arc<World>,
-    services: &Services,
-    access: &str,
-) -> Result<transtalk_core::app::Principal, Failure> {
-    let begun = world.model().observe();
-    let principal = authenticate(services, Some(access)).await?;
-    let checked = world.model().accepted(principal.session, begun);
-    world.check(checked);
-    Ok(principal)
-}
-
-fn kept(services: &Services, tokens: &transtalk_core::app::Tokens) -> Tokens {
-    let session = RefreshToken::decode(&tokens.refresh, services.signer.as_ref()).map(|token| token.session);
-    Tokens {
-        // The server just made it; one that it cannot read itself is of no session, and no check will pass.
-        session: session.unwrap_or_else(|| SessionId::mint(services.entropy.as_ref())),
-        access: format!("Bearer {}", tokens.access),
-        refresh: tokens.refresh.clone(),
-    }
-}
-
-/// Something that the counters look at while it is under way; a cancelled request ends it too.
-enum UnderWay {
-    Refresh(Arc<World>, String),
-    LogOut(Arc<World>, SessionId),
-}
-
-impl UnderWay {
-    fn refresh(world: &Arc<World>, session: SessionId, token: &str) -> Self {
-        let mut model = world.model();
-        let beside = model.refreshing.entry(token.to_owned()).or_default();
-        *beside += 1;
-        if *beside > 1 {
-            world.counters.count(Sometimes::RefreshBesideRefresh);
-        }
-        if model.ending.contains_key(&session) {
-            world.counters.count(Sometimes::RefreshBesideLogOut);
-        }
-        Self::Refresh(world.clone(), token.to_owned())
-    }
-
-    fn log_out(world: &Arc<World>, session: SessionId) -> Self {
-        let mut model = world.model();
-        *model.ending.entry(session).or_default() += 1;
-        let prefix = session.to_string();
-        if model.refreshing.keys().any(|token| token.starts_with(&prefix)) {
-            world.counters.count(Sometimes::RefreshBesideLogOut);
-        }
-        Self::LogOut(world.clone(), session)
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        match self {
-            Self::Refresh(world, token) => leave(&mut world.model().refreshing, token),
-            Self::LogOut(world, session) => leave(&mut world.model().ending, session),
-        }
-    }
-}
-
-fn leave<K: Ord>(under_way: &mut std::collections::BTreeMap<K, u64>, key: &K) {
-    if let Some(count) = under_way.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            under_way.remove(key);
-        }
-    }
-}
-
-/// Where the provider sends everybody back.
-const REDIRECT_URI: &str = "http://localhost/";
-/// From where everybody comes.
-const ADDRESS: &str = "192.0.2.1";
+/// In a row.
+const FUTILE_MAX: u64 = 8;

@@ -46,6 +46,7 @@ troubled!(Users {
     fn find_many(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError>;
     fn find_by_email(&self, email: &Email) -> Result<Option<User>, StoreError>;
     fn find_by_identity(&self, identity: &Identity) -> Result<Option<User>, StoreError>;
+    fn withdraw(&self, id: UserId, revocation: &Revocation) -> Result<Option<Vec<SessionId>>, StoreError>;
     fn set_language(&self, id: UserId, language: Option<&Language>) -> Result<bool, StoreError>;
 });
 
@@ -99,7 +100,8 @@ troubled!(Audit {
 troubled!(Grants {
     fn put(&self, grant: &Grant) -> Result<(), StoreError>;
     fn list(&self, user: UserId) -> Result<Vec<Grant>, StoreError>;
-    fn remove(&self, user: UserId) -> Result<u64, StoreError>;
+    fn left(&self, limit: u32) -> Result<Vec<Grant>, StoreError>;
+    fn remove(&self, user: UserId, issuer: &str) -> Result<bool, StoreError>;
 });
 
 troubled!(Cursors {

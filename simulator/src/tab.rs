@@ -1,20 +1,23 @@
 //! A browser tab of a member: it signs in, stays connected, and does things, drawn from its own stream.
 
+mod acts;
+mod talk;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use transtalk_core::RoomId;
-use transtalk_core::app::HistoryQuery;
-use transtalk_core::chat::Destination;
-use transtalk_core::stomp::{CloseCode, Command, Frame};
+use transtalk_core::stomp::CloseCode;
+use transtalk_core::{RoomId, UserId};
 
 use crate::counters::Sometimes;
-use crate::inbox::{Expected, Subscription};
-use crate::node::Node;
-use crate::person::{Person, Way};
+use crate::inbox::Expected;
+use crate::model::{Violation, address};
+use crate::node::{Node, Upgrade};
+use crate::observed::{Access, Way};
+use crate::person::{Person, Turn};
 use crate::random::{Part, Random};
-use crate::socket::Socket;
-use crate::world::{Phase, World};
+use crate::socket::{Opening, Socket};
+use crate::world::{MEMBERS, Phase, World, other_than};
 
 /// What others may know of a tab.
 #[derive(Default)]
@@ -35,13 +38,15 @@ pub(crate) struct Handle {
     pub(crate) who: Arc<str>,
     /// Whose.
     pub(crate) person: Arc<Person>,
+    /// Its interceptor.
+    pub(crate) turn: Turn,
     status: Mutex<Status>,
 }
 
 impl Handle {
     /// A tab that is about to be opened.
     pub(crate) fn new(who: &str, person: Arc<Person>) -> Arc<Self> {
-        Arc::new(Self { who: who.into(), person, status: Mutex::default() })
+        Arc::new(Self { who: who.into(), person, turn: Turn::default(), status: Mutex::default() })
     }
 
     /// What is known of it now.
@@ -55,6 +60,8 @@ pub(crate) struct Tab {
     world: Arc<World>,
     handle: Arc<Handle>,
     random: Random,
+    /// Whose page it shows; the browser may belong to another account by now.
+    user: Option<UserId>,
     room: Option<RoomId>,
     socket: Option<Arc<Socket>>,
     /// The subscriptions of the room on this connection.
@@ -69,24 +76,15 @@ pub(crate) struct Tab {
     is_leaving: bool,
     /// The server said that the token has expired.
     is_stale: bool,
+    manner: Manner,
 }
 
-/// What there is to do in a tab.
-#[derive(Clone, Copy)]
-enum Action {
-    Refresh,
-    RefreshTwice,
-    LogOut,
-    LogOutAndRefresh,
-    BeRobbed,
-    Read,
-    SubscribeAgain,
-    Unsubscribe,
-    Signal,
-    SayOtherwise,
-    Vanish,
-    Disconnect,
-    Say,
+/// What kind of client it is.
+struct Manner {
+    /// Its frames carry the browser's token, as the first client's do.
+    is_stamping: bool,
+    /// It sends the cookie with the upgrade: one site.
+    is_same_site: bool,
 }
 
 struct Outgoing {
@@ -99,9 +97,16 @@ struct Outgoing {
 impl Tab {
     /// A tab that does nothing yet.
     pub(crate) fn new(world: &Arc<World>, handle: Arc<Handle>, number: u64) -> Self {
+        let mut random = Random::child(world.seed, Part::Tab(number));
+        let [alice, bob] = world.options.same_site;
         Self {
+            manner: Manner {
+                is_same_site: if handle.person.name == MEMBERS[0] { alice } else { bob },
+                is_stamping: random.chance(750),
+            },
             handle,
-            random: Random::child(world.seed, Part::Tab(number)),
+            random,
+            user: None,
             room: None,
             socket: None,
             subscriptions: Vec::new(),
@@ -136,15 +141,18 @@ impl Tab {
             status.has_said_goodbye |= settled && self.is_leaving;
             status.socket.clone_from(&self.socket);
         }
-        let Some(tokens) = self.person().tokens() else {
+        let Some(access) = self.person().access().filter(|_| !self.is_missed()) else {
             self.doing("signing in");
-            let way = self.way();
-            return self.person().sign_in(&self.world, way).await;
+            let (way, account) = (self.way(), self.account());
+            return self.person().sign_in(&self.world, way, account).await;
         };
+        if self.socket.is_none() && self.user != Some(access.claims.user) {
+            self.show_the_page_of(access.claims.user);
+        }
         if std::mem::take(&mut self.is_stale) {
             self.doing("refreshing");
             let way = self.way();
-            return self.person().refresh(&self.world, way).await;
+            return self.person().refresh(&self.world, &self.handle.turn, way).await;
         }
         let Some(room) = self.room else {
             self.doing("opening the room");
@@ -152,8 +160,12 @@ impl Tab {
         };
         let Some(socket) = self.socket.clone() else {
             self.doing("connecting");
-            return self.connect(tokens).await;
+            return self.connect(access).await;
         };
+        if socket.is_switched() {
+            self.doing("waiting for the end");
+            return self.be_closed(&socket).await;
+        }
         if self.subscriptions.is_empty() {
             self.doing("subscribing");
             return self.subscribe(&socket, room).await;
@@ -175,135 +187,38 @@ impl Tab {
         }
     }
 
-    /// One of the things that people do.
-    async fn act(&mut self, socket: &Arc<Socket>, room: RoomId) {
-        let (one, other) = (self.way(), self.way());
-        let (world, person) = (self.world.clone(), self.person());
-        match self.choose() {
-            Action::Refresh => person.refresh(&world, one).await,
-            Action::RefreshTwice => person.refresh_twice(&world, one, other).await,
-            Action::LogOut => {
-                let probe = self.random.chance(500);
-                person.log_out(&world, one, probe).await;
-            }
-            Action::LogOutAndRefresh => person.log_out_and_refresh(&world, one, other).await,
-            Action::BeRobbed => person.is_robbed(&world, one).await,
-            Action::Read => self.read(room).await,
-            Action::SubscribeAgain => self.subscribe(socket, room).await,
-            Action::Unsubscribe => self.unsubscribe(socket).await,
-            Action::Signal => self.signal(socket, room),
-            Action::SayOtherwise => self.say_otherwise(socket, room).await,
-            Action::Vanish => socket.close(),
-            Action::Disconnect => {
-                let bye = socket.ask(Frame::new(Command::Disconnect), Expected::Done);
-                socket.until(2_000, |inbox| !inbox.expected.contains_key(&bye)).await;
-                socket.close();
-            }
-            Action::Say if self.to_say > 0 => {
-                self.to_say -= 1;
-                self.say();
-                self.send_again(socket, room).await;
-            }
-            Action::Say => {}
+    /// The account to sign in with: now and then somebody else's, once one's own is known.
+    fn account(&mut self) -> &'static str {
+        let own = self.handle.person.name;
+        let may_switch = self.world.phase() == Phase::Trouble && self.world.user_of(own).is_some();
+        let switches = may_switch && self.random.chance(self.world.options.habits.switches);
+        if switches { other_than(own) } else { own }
+    }
+
+    /// Nobody has one's own account any more, and somebody waits for it.
+    fn is_missed(&self) -> bool {
+        self.world.phase() == Phase::Healing && self.world.user_of(self.handle.person.name).is_none()
+    }
+
+    /// Somebody else has signed in in this browser, or the same person as somebody new: the page begins anew.
+    fn show_the_page_of(&mut self, user: UserId) {
+        self.user = Some(user);
+        (self.room, self.place) = (None, None);
+        self.lose_what_was_said();
+    }
+
+    /// The page is gone, and what it had to say with it. A goodbye is said again, if it was not heard.
+    fn lose_what_was_said(&mut self) {
+        self.unacknowledged.clear();
+        self.is_leaving = self.handle.status().has_said_goodbye;
+    }
+
+    /// S6: whoever sends another user's token is sent away.
+    async fn be_closed(&mut self, socket: &Arc<Socket>) {
+        if !socket.until(SWITCHED_WITHIN, |inbox| !inbox.is_open()).await && socket.is_open() {
+            let what = format!("{} sent another user's token and is still connected", self.handle.who);
+            self.world.check(Err(Violation("S6", what)));
         }
-    }
-
-    fn choose(&mut self) -> Action {
-        let options = &self.world.options;
-        let shares = [
-            (Action::Refresh, options.refreshes / 2),
-            (Action::RefreshTwice, options.refreshes / 2),
-            (Action::LogOut, options.log_outs / 2),
-            (Action::LogOutAndRefresh, options.log_outs / 2),
-            (Action::BeRobbed, if options.thief { 40 } else { 0 }),
-            (Action::Read, 100),
-            (Action::SubscribeAgain, 40),
-            (Action::Unsubscribe, 40),
-            (Action::Signal, 60),
-            (Action::SayOtherwise, 15),
-            (Action::Vanish, 15),
-            (Action::Disconnect, 15),
-        ];
-        let mut roll = self.random.between(0, 999);
-        for (action, share) in shares {
-            if roll < share {
-                return action;
-            }
-            roll -= share;
-        }
-        Action::Say
-    }
-
-    /// Has something to say; it goes out with whatever else has no RECEIPT.
-    fn say(&mut self) {
-        self.said += 1;
-        let client_id = format!("{}-{}", self.handle.who.replace('/', "-"), self.said);
-        let text = format!("{} {client_id}", self.random.pick(PHRASES));
-        self.unacknowledged.push_back(Outgoing { client_id, text, link: None });
-    }
-
-    /// Sends, in order, what was not sent on this connection.
-    async fn send_again(&mut self, socket: &Arc<Socket>, room: RoomId) {
-        let last = self.send_new(socket, room);
-        if let Some(last) = last
-            && self.random.chance(500)
-        {
-            socket.until(3_000, |inbox| !inbox.expected.contains_key(&last)).await;
-        } else {
-            self.world.executor.sleep(20).await;
-        }
-    }
-
-    /// The same, without waiting. Answers with the last RECEIPT that is to come.
-    fn send_new(&mut self, socket: &Arc<Socket>, room: RoomId) -> Option<String> {
-        let mut last = None;
-        for outgoing in &mut self.unacknowledged {
-            if outgoing.link == Some(socket.link) {
-                continue;
-            }
-            if outgoing.link.replace(socket.link).is_some() && self.world.is_stored(&outgoing.text) {
-                self.world.counters.count(Sometimes::SentAgain);
-            }
-            let email = &self.handle.person.email;
-            self.world.model().send(room, email, &outgoing.client_id, &outgoing.text, socket.link);
-            let times = if self.random.chance(100) { 2 } else { 1 };
-            for _ in 0..times {
-                let frame = Frame::new(Command::Send)
-                    .with("destination", format!("/app/chat/{room}"))
-                    .with("client-message-id", outgoing.client_id.as_str())
-                    .with_body(serde_json::json!({ "content": outgoing.text }).to_string());
-                last = Some(socket.ask(frame, Expected::Stored(outgoing.text.clone())));
-            }
-        }
-        last
-    }
-
-    /// Sends another text under the client id of a message that is stored. It is refused, and what came before it is not.
-    async fn say_otherwise(&mut self, socket: &Arc<Socket>, room: RoomId) {
-        let known = {
-            let model = self.world.model();
-            let mut own = model.sent.values().filter(|sent| sent.sender == self.handle.person.email);
-            own.find(|sent| sent.receipt.is_some()).map(|sent| sent.client_id.clone())
-        };
-        let Some(known) = known else { return };
-        self.say();
-        self.send_new(socket, room);
-        let frame = Frame::new(Command::Send)
-            .with("destination", format!("/app/chat/{room}"))
-            .with("client-message-id", known)
-            .with_body(r#"{"content":"something else"}"#);
-        socket.ask(frame, Expected::Never("C3", "another text under a known client id"));
-        if socket.until(5_000, |inbox| inbox.error.is_some()).await {
-            self.world.counters.count(Sometimes::ClientIdReused);
-        }
-        socket.close();
-    }
-
-    /// A message is acknowledged for good when any of its RECEIPTs came.
-    fn forget_receipted(&mut self) {
-        let model = self.world.model();
-        let is_open = |outgoing: &Outgoing| model.sent.get(&outgoing.text).is_none_or(|sent| sent.receipt.is_none());
-        self.unacknowledged.retain(is_open);
     }
 
     /// Notes where a connection has got to, and forgets it when it is gone.
@@ -316,37 +231,61 @@ impl Tab {
             return;
         }
         self.is_stale = inbox.code == Some(CloseCode::TokenExpired);
-        if self.is_stale && !self.unacknowledged.is_empty() {
-            self.world.counters.count(Sometimes::ExpiryDuringSend);
-        }
         self.socket = None;
         self.subscriptions.clear();
     }
 
     async fn open_room(&mut self) {
-        let with = self.world.other_than(&self.handle.person);
+        let account = self.user.and_then(|user| self.world.model().users.get(&user).copied()).unwrap_or(MEMBERS[0]);
+        let with = address(other_than(account));
         let way = self.way();
-        self.room = self.person().open_room(&self.world, way, with.email.clone()).await;
-        if let Some(room) = self.room {
-            self.world.room_opened(room, [&self.handle.person.email, &with.email]);
-        } else {
+        let room = self.person().open_room(&self.world, &self.handle.turn, way, with).await;
+        // The page may have changed hands meanwhile.
+        self.room = room.filter(|_| self.person().user() == self.user);
+        if self.room.is_none() {
             self.world.executor.sleep(300).await;
-            // Perhaps the token is too old.
-            self.person().refresh(&self.world, way).await;
         }
     }
 
-    async fn connect(&mut self, tokens: crate::person::Tokens) {
+    /// With the token in CONNECT, as the first client does it, in the upgrade's header, or with a ticket.
+    async fn connect(&mut self, access: Access) {
         let pause = self.random.between(1, 400);
         self.world.executor.sleep(pause).await;
-        let node = self.way().node;
-        let upgrade = self.random.chance(200).then(|| tokens.access.clone());
-        let Some(end) = Node::connect(&self.world, node, upgrade).await else { return };
+        let (way, entrance) = (self.way(), self.random.between(0, 9));
         let heart_beat = self.random.pick(&["0,0", "10000,10000"]);
-        let who = (&self.handle.who, self.handle.person.email.as_str());
-        let socket = Socket::open(&self.world, who, (node, end), (tokens.session, &tokens.access), heart_beat);
+        let cookie = self.person().cookie().filter(|_| self.manner.is_same_site);
+        let (upgrade, access, connect) = match entrance {
+            0 | 1 => (Upgrade { header: Some(access.token.clone()), ..Upgrade::default() }, access, None),
+            2 | 3 => {
+                let Some((ticket, access)) = self.person().ticket(&self.world, &self.handle.turn, way).await else {
+                    return;
+                };
+                (Upgrade { ticket: Some(ticket), ..Upgrade::default() }, access, None)
+            }
+            _ => (Upgrade::default(), access.clone(), Some(access.token)),
+        };
+        if self.user != Some(access.claims.user) {
+            return;
+        }
+        let has_ticket = upgrade.ticket.is_some();
+        let upgrade = Upgrade { cookie: cookie.clone(), ..upgrade };
+        let opening = Opening { claims: access.claims, connect, cookie };
+        if self.random.chance(300) {
+            self.use_again(&upgrade);
+        }
+        let Some(end) = Node::connect(&self.world, way.node, upgrade).await else { return };
+        let socket = Socket::open(
+            &self.world,
+            (&self.handle.who, self.handle.person.name),
+            (way.node, end),
+            opening,
+            heart_beat,
+        );
         self.handle.status().socket = Some(socket.clone());
         if socket.until(15_000, |inbox| inbox.is_connected).await {
+            if has_ticket {
+                self.world.counters.count(Sometimes::Ticket);
+            }
             (self.socket, self.next_subscription) = (Some(socket), 0);
         } else {
             let has_ended = !socket.is_open();
@@ -354,114 +293,38 @@ impl Tab {
             if has_ended {
                 // The token may be too old, or its session over: the refresh tells.
                 let way = self.way();
-                self.person().refresh(&self.world, way).await;
+                self.person().refresh(&self.world, &self.handle.turn, way).await;
             }
-        }
-    }
-
-    async fn subscribe(&mut self, socket: &Arc<Socket>, room: RoomId) {
-        let id = format!("sub-{}", self.next_subscription);
-        self.next_subscription += 1;
-        let is_immediate = self.random.chance(400);
-        let after = match (self.place, self.random.between(0, 99)) {
-            (Some((seq, _)), 0..=74) => Some(seq),
-            (_, 75..=79) => Some(1_000_000),
-            (_, 80..=89) => Some(0),
-            _ => None,
-        };
-        if let (Some((_, node)), Some(_)) = (self.place, after) {
-            let elsewhere = node != socket.node;
-            self.world.counters.count(if elsewhere { Sometimes::ResumedElsewhere } else { Sometimes::Resumed });
-        }
-        let mut frame =
-            Frame::new(Command::Subscribe).with("id", id.as_str()).with("destination", format!("/topic/chat/{room}"));
-        if let Some(after) = after {
-            frame = frame.with("last-seq", after.to_string());
-        }
-        if is_immediate {
-            frame = frame.with("pending", "immediate");
-        }
-        let subscription = Subscription::new(Destination::Room(room), is_immediate, after);
-        self.ask_for(socket, &id, frame, subscription).await;
-        self.subscriptions.push(id);
-        if self.random.chance(300) {
-            self.subscribe_beside(socket, room).await;
-        }
-    }
-
-    /// The room's events, or the list of rooms.
-    async fn subscribe_beside(&mut self, socket: &Arc<Socket>, room: RoomId) {
-        let Some(user) = self.person().user() else { return };
-        let id = format!("sub-{}", self.next_subscription);
-        self.next_subscription += 1;
-        let destination =
-            if self.random.chance(500) { Destination::RoomEvents(room) } else { Destination::RoomList(user) };
-        let name = match &destination {
-            Destination::RoomEvents(room) => format!("/topic/chat/{room}/events"),
-            _ => format!("/topic/users/{user}/chatRoom"),
-        };
-        let frame = Frame::new(Command::Subscribe).with("id", id.as_str()).with("destination", name);
-        self.ask_for(socket, &id, frame, Subscription::new(destination, false, None)).await;
-    }
-
-    async fn ask_for(&mut self, socket: &Arc<Socket>, id: &str, frame: Frame, subscription: Subscription) {
-        socket.inbox().subscriptions.insert(id.to_owned(), subscription);
-        let receipt = socket.ask(frame, Expected::Subscribed(id.to_owned()));
-        if self.random.chance(700) {
-            socket.until(5_000, |inbox| !inbox.expected.contains_key(&receipt)).await;
-        }
-    }
-
-    async fn unsubscribe(&mut self, socket: &Arc<Socket>) {
-        let index = self.random.index(self.subscriptions.len());
-        let id = self.subscriptions.remove(index);
-        let frame = Frame::new(Command::Unsubscribe).with("id", id.as_str());
-        let receipt = socket.ask(frame, Expected::Unsubscribed(id));
-        socket.until(5_000, |inbox| !inbox.expected.contains_key(&receipt)).await;
-    }
-
-    /// Somebody is writing, or has read.
-    fn signal(&mut self, socket: &Arc<Socket>, room: RoomId) {
-        let what = self.random.pick(&["typing", "read"]);
-        let frame = Frame::new(Command::Send).with("destination", format!("/app/chat/{room}/{what}"));
-        socket.ask(frame, Expected::Done);
-    }
-
-    /// Reads history and looks at it.
-    async fn read(&mut self, room: RoomId) {
-        let pending = self.random.chance(500);
-        let size = if pending { 200 } else { self.random.pick(&[3, 200]) };
-        let query = HistoryQuery { page: 0, size, pending };
-        let way = self.way();
-        if let Some((asked, Ok(page))) = self.person().history(&self.world, way, room, query).await {
-            self.world.check_page(&self.handle.person, room, query, asked, &page);
         }
     }
 
     /// Over any node, with the patience of people.
     fn way(&mut self) -> Way {
         let node = self.random.index(self.world.nodes.len());
-        let is_impatient = self.world.phase() == Phase::Trouble && self.random.chance(self.world.options.lost_requests);
-        Way { node, patience: if is_impatient { self.random.between(1, 400) } else { 10_000 } }
+        let is_trouble = self.world.phase() == Phase::Trouble;
+        let is_impatient = is_trouble && self.random.chance(self.world.options.lost_requests);
+        let patience = if is_impatient { self.random.between(1, 400) } else { 10_000 };
+        Way { node, patience, gives_up: is_trouble && self.random.chance(300) }
     }
 
     fn person(&self) -> Arc<Person> {
         self.handle.person.clone()
     }
 
+    /// What a frame carries now: the browser's token, whosever it is.
+    fn stamp(&self) -> Option<Access> {
+        if self.manner.is_stamping { self.person().access() } else { None }
+    }
+
     fn doing(&self, what: &'static str) {
         self.handle.status().doing = what;
     }
+
+    /// Asks for something of no consequence, with the browser's token.
+    fn ask(&self, socket: &Arc<Socket>, frame: transtalk_core::stomp::Frame, expected: Expected) -> String {
+        socket.ask(frame, expected, self.stamp().as_ref())
+    }
 }
 
-/// In several languages, with everything that has ever been escaped wrongly.
-const PHRASES: &[&str] = &[
-    "Hello, how are you?",
-    "안녕하세요, 반갑습니다",
-    "¿Dónde está la biblioteca?",
-    "a:b\\c\nd\r\ne \"f\" {g}",
-    "123",
-    "🎉 é e\u{301}",
-    "  blanks are kept  ",
-    "The red house is big, and the meeting begins at ten o'clock.",
-];
+/// What was asked before another user's token is still done.
+const SWITCHED_WITHIN: u64 = 30_000;

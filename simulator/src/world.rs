@@ -3,25 +3,34 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use transtalk_adapters::memory::{MemoryBus, MemorySigner, MemoryStore};
-use transtalk_core::RoomId;
+use transtalk_core::auth::Session;
+use transtalk_core::ports::Clock;
+use transtalk_core::{RoomId, SessionId, Timestamp, UserId};
 
-use crate::checks;
-use crate::clock::SeededEntropy;
+use crate::clock::{SeededEntropy, VirtualClock};
 use crate::counters::{Counters, Sometimes};
 use crate::executor::{Broken, Executor, Group};
+use crate::families::{Begun, Given};
 use crate::faults::Faults;
-use crate::model::{Check, Model, Violation};
+use crate::model::{Check, Model, Order, Violation, address};
 use crate::network::Network;
 use crate::node::Node;
+use crate::observed::Tokens;
 use crate::options::Options;
 use crate::outside::SimulatedProvider;
 use crate::outsider::intrude;
 use crate::person::Person;
+use crate::races::Races;
 use crate::random::{Part, Random};
+use crate::scenario::Scenario;
 use crate::tab::{Handle, Tab};
+use crate::thief::steal;
 use crate::trace::Kind;
+use crate::trail::Peek;
+use crate::{checks, trail};
 
 /// The part of its life that a world is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +62,7 @@ pub(crate) struct World {
     pub(crate) tabs: Vec<Arc<Handle>>,
     outsider: Arc<Person>,
     model: Mutex<Model>,
+    races: Mutex<Races>,
     state: Mutex<State>,
 }
 
@@ -82,9 +92,9 @@ pub struct Report {
     pub story: Vec<String>,
 }
 
-/// Runs the world of one seed. The same seed gives the same report, bit for bit, in every build.
-pub fn run(seed: u64, with_story: bool) -> Report {
-    let world = Arc::new(World::new(seed, with_story));
+/// Runs the world of one seed. The same seed and scenario give the same report, bit for bit, in every build.
+pub fn run(seed: u64, scenario: Scenario, with_story: bool) -> Report {
+    let world = Arc::new(World::new(seed, scenario, with_story));
     let director = world.clone();
     world.executor.spawn(Group::WORLD, "the director", async move { direct(director).await });
     let end = world.executor.run();
@@ -98,13 +108,15 @@ pub fn run(seed: u64, with_story: bool) -> Report {
 }
 
 impl World {
-    fn new(seed: u64, with_story: bool) -> Self {
-        let options = Options::draw(seed);
+    fn new(seed: u64, scenario: Scenario, with_story: bool) -> Self {
+        let options = Options::draw(seed, scenario);
         let executor = Executor::new(seed, with_story);
         let counters = Counters::default();
         let faults = Arc::new(Faults::new(seed, &options, executor.clone(), counters.clone()));
+        let mut model = Model::default();
+        model.lines.delta = Duration::from_millis(options.socket_delta());
         let mut tabs = Vec::new();
-        for (name, count) in ["alice", "bob"].into_iter().zip(options.tabs) {
+        for (name, count) in MEMBERS.into_iter().zip(options.tabs) {
             let person = Arc::new(Person::new(name));
             tabs.extend((1..=count).map(|tab| Handle::new(&format!("{name}/{tab}"), person.clone())));
         }
@@ -119,7 +131,8 @@ impl World {
             nodes: (0..options.nodes).map(Node::new).collect(),
             tabs,
             outsider: Arc::new(Person::new("carla")),
-            model: Mutex::default(),
+            model: Mutex::new(model),
+            races: Mutex::default(),
             state: Mutex::new(State { phase: Phase::Trouble, groups: 0, chaos: Random::child(seed, Part::Chaos) }),
             options,
             executor,
@@ -157,22 +170,97 @@ impl World {
         self.state().chaos.chance(500)
     }
 
-    /// The first member who is not this one.
-    pub(crate) fn other_than(&self, person: &Person) -> Arc<Person> {
-        let other = self.tabs.iter().map(|tab| &tab.person).find(|other| other.name != person.name);
-        other.unwrap_or(&self.outsider).clone()
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        VirtualClock(self.executor.clone()).now()
     }
 
-    /// A room was opened by one of these for both.
-    pub(crate) fn room_opened(&self, room: RoomId, members: [&String; 2]) {
-        let members: BTreeSet<String> = members.into_iter().cloned().collect();
-        let mut model = self.model();
-        let is_second = model.rooms.keys().any(|known| *known != room);
-        model.rooms.insert(room, members);
-        drop(model);
-        if is_second {
-            self.executor.fail("rooms", "one pair and language have two rooms".to_owned());
-        }
+    /// The moment of an observation.
+    pub(crate) fn moment(&self) -> (Order, Timestamp) {
+        (self.model().observe(), self.now())
+    }
+
+    /// Something begins that concerns this session.
+    pub(crate) fn begun(&self, session: Option<SessionId>) -> Begun {
+        let (order, at) = self.moment();
+        Begun { order, at, row: session.and_then(|session| self.row(session)) }
+    }
+
+    /// What the store has of a session; nobody notices.
+    pub(crate) fn row(&self, session: SessionId) -> Option<Session> {
+        self.store.find_session(session)
+    }
+
+    /// What is under way.
+    pub(crate) fn races(&self) -> MutexGuard<'_, Races> {
+        self.races.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The user of an account, if there is one.
+    pub(crate) fn user_of(&self, account: &str) -> Option<UserId> {
+        self.store.find_account(&address(account))
+    }
+
+    /// Somebody has signed in with this account.
+    pub(crate) fn signed_in(&self, account: &'static str, begun: &Begun, tokens: &Tokens) {
+        let user = tokens.access.claims.user;
+        let row = self.row(tokens.access.claims.session);
+        let checked = {
+            let mut model = self.model();
+            let others: Vec<UserId> =
+                model.users.iter().filter(|(_, name)| **name == account).map(|(id, _)| *id).collect();
+            if model.users.insert(user, account).is_none() && others.iter().any(|other| model.families.has_left(*other))
+            {
+                self.counters.count(Sometimes::RegisteredAgain);
+            }
+            let two = others.iter().any(|other| *other != user && !model.leaving.contains(other));
+            let now = model.observe();
+            let given = Given { refresh: &tokens.refresh, access: &tokens.access };
+            match row {
+                _ if two => Err(Violation("accounts", format!("{account} has two accounts"))),
+                Some(row) => model.families.signed_in(now, begun, &row, &given),
+                None => Err(Violation("T7", format!("user {user} was signed in, and there is no session"))),
+            }
+        };
+        self.check(checked);
+    }
+
+    /// A server writes a message to a link.
+    pub(crate) fn message_written(&self, link: u64) {
+        let session = self.model().lines.get(link).map(|line| line.session);
+        let Some(session) = session else { return };
+        let (now, row) = (self.now(), self.row(session));
+        let checked = {
+            let model = self.model();
+            model.lines.written(link, now, model.families.ended_at(session), row.as_ref())
+        };
+        self.check(checked);
+    }
+
+    /// Somebody was given the room with the user of this address.
+    pub(crate) fn room_opened(&self, room: RoomId, one: UserId, with: &str) {
+        let Some(row) = self.store.find_room(room) else {
+            return self.check(Err(Violation("rooms", format!("there is no room {room}"))));
+        };
+        let members: BTreeSet<UserId> = row.members.iter().map(|member| member.user).collect();
+        let checked = {
+            let mut model = self.model();
+            let known = |other: &UserId| model.users.get(other).is_none_or(|name| address(name) == with);
+            let is_right = members.contains(&one) && members.iter().filter(|other| **other != one).all(known);
+            let is_second = model.rooms.iter().any(|(known, of)| *known != room && *of == members);
+            model.rooms.insert(room, members);
+            match (is_right, is_second) {
+                (true, false) => Ok(()),
+                (false, _) => Err(Violation("rooms", format!("{room} is not the room of {one} and {with}"))),
+                (_, true) => Err(Violation("rooms", "one pair and language have two rooms".to_owned())),
+            }
+        };
+        self.check(checked);
+    }
+
+    /// All rooms that somebody has opened.
+    pub(crate) fn rooms(&self) -> Vec<RoomId> {
+        self.model().rooms.keys().copied().collect()
     }
 
     /// The room, once somebody has opened it.
@@ -195,6 +283,11 @@ impl World {
     }
 }
 
+/// Whom this account talks to.
+pub(crate) fn other_than(account: &str) -> &'static str {
+    if account == MEMBERS[0] { MEMBERS[1] } else { MEMBERS[0] }
+}
+
 /// The life of a world, from the first server's start to the verdict.
 async fn direct(world: Arc<World>) {
     let executor = world.executor.clone();
@@ -207,6 +300,9 @@ async fn direct(world: Arc<World>) {
     }
     let outsider = intrude(world.clone(), world.outsider.clone(), OUTSIDER);
     executor.spawn(Group::WORLD, world.outsider.name, outsider);
+    if world.options.thief {
+        executor.spawn(Group::WORLD, "the thief", steal(world.clone(), THIEF));
+    }
     executor.spawn(Group::WORLD, "cuts", cut_links(world.clone()));
     executor.spawn(Group::WORLD, "kills", kill_nodes(world.clone()));
     executor.sleep(world.options.trouble).await;
@@ -223,13 +319,21 @@ async fn direct(world: Arc<World>) {
     world.check(healed.map_err(|who| Violation("L2", format!("all is well again, and still {who}"))));
 
     world.set_phase(Phase::Goodbye);
-    let arrival = if world.options.access < 60 { RECONNECTED_WITHIN } else { ARRIVED_WITHIN };
+    let comes_and_goes = world.options.access < 60 || trail::is_anybody_left_over(&world);
+    let arrival = if comes_and_goes { RECONNECTED_WITHIN } else { ARRIVED_WITHIN };
     let said = within(&world, RECONNECTED_WITHIN, || checks::all_said_goodbye(&world)).await;
     world.check(said.map_err(|who| Violation("L2", who)));
     let mut done = BTreeSet::new();
     let arrived = within(&world, arrival, || checks::all_arrived(&world, &mut done)).await;
     world.check(arrived.map_err(|what| Violation("L1", what)));
     world.check(checks::at_the_end(&world).await);
+    world.check(trail::at_the_end(&world).await);
+    world.check(trail::nothing_outlives_its_session(&world).await);
+    if world.options.blackout {
+        world.check(trail::patience_ends(&world).await);
+    }
+    let given_back = within(&world, SETTLED_WITHIN, || trail::grants_are_given_back(&world)).await;
+    world.check(given_back.map_err(|what| Violation("withdrawal", what)));
 
     world.set_phase(Phase::Over);
     let left = within(&world, LEFT_WITHIN, || checks::nobody_is_left(&world)).await;
@@ -304,3 +408,7 @@ const RECONNECTED_WITHIN: u64 = 15_000;
 const LEFT_WITHIN: u64 = 5_000;
 /// The outsider's stream of chance.
 const OUTSIDER: u64 = 99;
+/// The thief's.
+const THIEF: u64 = 98;
+/// Who is in the room.
+pub(crate) const MEMBERS: [&str; 2] = ["alice", "bob"];
