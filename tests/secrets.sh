@@ -50,6 +50,8 @@ logs=${CARGO_TARGET_DIR:-target}/test-logs
 cat "$logs"/*.secrets >/dev/null || fail "the tests knew no secrets"
 traced=$(find "$logs" -name '*.log' -exec grep -alE '^[^ ]+ +TRACE ' {} + | wc -l)
 [ "$traced" -gt 1 ] || fail "no server has logged at trace level"
+large=$(find "$logs" -name '*.log' -size +64M)
+[ -z "$large" ] || fail "a server that logs so much will fill the disk: $large"
 planted=$(cat "$logs"/*.planted | sort) || fail "nothing was planted"
 
 found=$(search "$logs")

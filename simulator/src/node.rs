@@ -215,7 +215,7 @@ async fn drive(world: Arc<World>, services: Arc<Services>, end: End, upgrade: Up
     };
     // Refused before the upgrade: 401.
     let Ok(principal) = principal else { return };
-    let handshake = Handshake { principal, cookie, device: Device::default() };
+    let handshake = Handshake { principal, token: None, cookie, device: Device::default() };
     let mut connection = Connection::new(services, handshake);
     let outbox = connection.outbox();
     let mut work: Option<Work> = None;

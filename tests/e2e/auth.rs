@@ -1,6 +1,7 @@
 //! Sessions and sign-in from outside: what is refreshed, ended, listed, limited, refused, and what happens when it all comes at once.
 
 mod audit;
+mod everywhere;
 mod fail_closed;
 mod interleavings;
 mod keys;
@@ -12,6 +13,7 @@ mod refresh;
 mod request_ids;
 mod reuse;
 mod sessions;
+mod sign_in;
 mod withdrawal;
 
 use std::collections::BTreeSet;

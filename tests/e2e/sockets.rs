@@ -3,7 +3,9 @@
 mod lease;
 mod refusals;
 mod renewal;
+mod silent_reader;
 mod ticket;
+mod upgrade;
 
 use http::Method;
 use reqwest::Response;

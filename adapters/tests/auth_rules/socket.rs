@@ -171,7 +171,7 @@ pub(crate) fn pass(world: &World, sockets: &mut [&mut Socket<'_>], wait: Duratio
 
 /// What an upgrade brings.
 pub(crate) fn handshake(principal: Option<Principal>, cookie: Option<&str>, address: &str) -> Handshake {
-    Handshake { principal, cookie: cookie.map(str::to_owned), device: device(address) }
+    Handshake { principal, token: None, cookie: cookie.map(str::to_owned), device: device(address) }
 }
 
 pub(crate) fn connect_frame(token: &str) -> String {

@@ -96,11 +96,11 @@ pub(super) async fn drive(stream: TcpStream, early: Bytes, services: Arc<Service
         }
     };
     let leave = async {
-        if is_cut {
+        // An error here is a client that has gone already.
+        let is_told = !is_cut && timeout(CLOSE_TIMEOUT, close(&mut socket, end, id)).await.is_ok();
+        // Whoever has not read so far must not read what the system still holds for them, once their session or token has ended.
+        if !is_told && matches!(end, Some(stomp::CloseCode::SessionEnded | stomp::CloseCode::TokenExpired)) {
             cut(socket);
-        } else {
-            // An error here is a client that has gone already.
-            let _ = timeout(CLOSE_TIMEOUT, close(socket, end, id)).await;
         }
     };
     tokio::join!(finish, leave);
@@ -173,7 +173,7 @@ fn message(frame: Bytes) -> Message {
 }
 
 /// Says why, then reads what the client still sends: a plain drop would reset the connection before the reason is read.
-async fn close(mut socket: Socket, code: Option<stomp::CloseCode>, id: ConnectionId) -> Result<(), Error> {
+async fn close(socket: &mut Socket, code: Option<stomp::CloseCode>, id: ConnectionId) -> Result<(), Error> {
     if let Some(code) = code {
         let number = CloseCode::try_from(code.code()).unwrap_or(CloseCode::NORMAL_CLOSURE);
         // The name is what the log knows the connection by. No reason comes near the 123 bytes that a close may hold.
@@ -183,7 +183,6 @@ async fn close(mut socket: Socket, code: Option<stomp::CloseCode>, id: Connectio
     socket.flush().await?;
     while let Some(Ok(_)) = socket.next().await {}
     socket.close().await?;
-    let mut stream = socket.into_inner();
-    stream.shutdown().await?;
+    socket.get_mut().shutdown().await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use sha1::{Digest, Sha1};
 use tracing::Instrument;
 use transtalk_core::ErrorCode;
 use transtalk_core::app::{Handshake, Limited, Payer, authenticate, redeem_ticket, spend};
+use transtalk_core::ports::TokenKind;
 
 use super::driver::drive;
 use crate::app::App;
@@ -42,17 +43,22 @@ pub(crate) async fn upgrade(request: &Request, app: Data<&Arc<App>>) -> Result<R
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(ErrorCode::BadRequest)?;
     let services = &app.services;
     spend(services, Limited::Connect, Payer::Address(&caller.address())).await?;
-    let principal = match (caller.authorization.as_deref(), ticket(request)) {
-        (Some(token), _) => Some(authenticate(services, Some(token)).await?),
-        (None, Some(ticket)) => Some(redeem_ticket(services, &ticket).await?),
+    let token = match (caller.authorization.clone(), ticket(request)) {
+        (Some(token), _) => Some((TokenKind::Access, token)),
+        (None, Some(ticket)) => Some((TokenKind::WsTicket, ticket)),
         (None, None) => None,
+    };
+    let principal = match &token {
+        Some((TokenKind::Access, token)) => Some(authenticate(services, Some(token)).await?),
+        Some((TokenKind::WsTicket, ticket)) => Some(redeem_ticket(services, ticket).await?),
+        None => None,
     };
     if let Some(principal) = &principal {
         spend(services, Limited::Connect, Payer::Account(principal.user)).await?;
     }
     // Only a page of an allowed origin may go on by its browser's cookie: any site can make a browser send it.
     let cookie = caller.refresh.clone().filter(|_| caller.trusted_site(&app));
-    let handshake = Handshake { principal, cookie, device: caller.device() };
+    let handshake = Handshake { principal, token, cookie, device: caller.device() };
     let upgrade = request.extensions().get::<Upgrade>().cloned().ok_or(ErrorCode::Internal)?;
     let mut answer = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

@@ -32,6 +32,8 @@ use crate::time::{Monotonic, Timestamp};
 pub struct Handshake {
     /// Whose it is, if the upgrade carried a token or a ticket.
     pub principal: Option<Principal>,
+    /// With which token that was: its key may be replaced before CONNECT comes.
+    pub token: Option<(TokenKind, String)>,
     /// The refresh cookie, if the upgrade came from an allowed origin.
     pub cookie: Option<String>,
     /// From what.
@@ -412,6 +414,9 @@ async fn admit(
 ) -> Result<Admitted, Failure> {
     // The upgrade's token comes first: whoever could set that header did so on purpose. It has been counted there.
     let principal = if let Some(principal) = handshake.principal {
+        if let Some((kind, token)) = &handshake.token {
+            claims(services, *kind, Some(token))?;
+        }
         principal
     } else {
         let principal = connecting(services, authorization)?;

@@ -142,7 +142,8 @@ pub async fn complete_sign_in(
 async fn end_surplus(services: &Services, newest: &Session, address: &str) -> Result<(), Failure> {
     let now = services.clock.now();
     let sessions = services.sessions.list(newest.user).await?;
-    for session in sessions.iter().filter(|session| session.is_live(now)).skip(limits::SESSIONS_MAX) {
+    let others = sessions.iter().filter(|session| session.id != newest.id && session.is_live(now));
+    for session in others.skip(limits::SESSIONS_MAX - 1) {
         let mut audit = record(session, AuditEvent::LoggedOut, address, now);
         audit.detail = format!("too many sessions, by session {}", newest.id);
         end_session(services, session, audit).await?;

@@ -30,7 +30,7 @@ async fn the_trail_tells_each_kind_of_event_to_its_owner_alone_the_newest_first(
     sorted(&seen);
     assert_eq!(lines_of(&seen, &session, "SIGNED_IN").len(), 1);
     let denied = lines_of(&seen, &session, "DENIED");
-    assert!(denied.len() == 1 && denied[0].detail.contains("SUBSCRIBE"), "{denied:?}");
+    assert!(denied.len() == 1 && denied[0].detail.ends_with(", NOT_A_MEMBER"), "{denied:?}");
     let opened: BTreeSet<&str> =
         lines_of(&seen, &session, "SOCKET_OPENED").iter().map(|line| connection(line)).collect();
     let closed = lines_of(&seen, &session, "SOCKET_CLOSED");
@@ -89,6 +89,43 @@ async fn the_trail_tells_each_kind_of_event_to_its_owner_alone_the_newest_first(
     let mut reader = reader;
     reader.follow(&server);
     assert_eq!(trail(&reader).await, before);
+}
+
+#[tokio::test]
+async fn whoever_wants_what_is_not_theirs_finds_it_in_their_trail_whatever_the_frame() {
+    let server = Server::start(&[("GATEWAY__ERROR_DELAY", "0")]).await;
+    let (alice, bob) = (server.sign_in("alice").await, server.sign_in("bob").await);
+    let room = bob.open_room("ko", "carla@example.com").await;
+    let own = alice.open_room("ko", "carla@example.com").await;
+    let body = r#"{"content":"Let me in"}"#;
+    let frames = [
+        (format!("SEND\ndestination:/app/chat/{room}\n\n{body}\0"), "NOT_A_MEMBER"),
+        (format!("SUBSCRIBE\nid:s\ndestination:/topic/chat/{room}\n\n\0"), "NOT_A_MEMBER"),
+        ("SUBSCRIBE\nid:s\ndestination:/topic/elsewhere\n\n\0".to_owned(), "DESTINATION_REFUSED"),
+        // A mistake is no attempt.
+        (format!("SEND\ndestination:/app/chat/{own}\n\nno JSON\0"), ""),
+    ];
+    let mut expected = Vec::new();
+    for (frame, code) in &frames {
+        let mut socket = Stomp::connect(&server, &alice).await;
+        socket.send(frame).await;
+        if code.is_empty() {
+            socket.closed(4007).await;
+        } else {
+            let error = socket.refused(code).await;
+            let name = error.header("connection").expect("its name").to_owned();
+            expected.insert(0, format!("connection {name}, {code}"));
+        }
+    }
+    let seen = eventually("the ends of the sockets", async || {
+        let trail = trail(&alice).await;
+        (lines_of(&trail, &alice.sid(), "SOCKET_CLOSED").len() == frames.len()).then_some(trail)
+    });
+    let seen = seen.await;
+    let denied = lines_of(&seen, &alice.sid(), "DENIED");
+    assert_eq!(denied.iter().map(|line| line.detail.as_str()).collect::<Vec<_>>(), expected, "{seen:?}");
+    assert_eq!(bob.history(room).await["chats"].as_array().map(Vec::len), Some(0));
+    assert!(trail(&bob).await.iter().all(|line| line.event == "SIGNED_IN"), "it is hers alone");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -95,6 +95,22 @@ async fn t4_keys_that_have_leaked_are_gone_at_once_and_what_they_made_is_worth_n
     assert_ne!(kid(&again.token), first);
     assert_eq!(published(&again.anon).await, [kid(&again.token)]);
     assert_eq!(again.id, alice.id, "the account is the same");
+}
+
+#[tokio::test]
+async fn t4_a_socket_that_was_opened_with_a_leaked_key_ends_with_it() {
+    let server = Server::start(&[("GATEWAY__ERROR_DELAY", "0")]).await;
+    let alice = server.sign_in("alice").await;
+    let (mut by_token, mut by_session) = (Stomp::connect(&server, &alice).await, Stomp::lease(&server, &alice).await);
+    keys(&server, &["rotate", "--now"]).await;
+    let replaced = Instant::now();
+    by_token.closed(4001).await;
+    by_session.closed(4001).await;
+    // The file is looked at every five seconds.
+    assert!(replaced.elapsed() < Duration::from_secs(7), "{:?}", replaced.elapsed());
+    let mut late = Stomp::open(&server, &[]).await.expect("an upgrade");
+    late.send(&format!("CONNECT\naccept-version:1.2\nAuthorization:{}\n\n\0", alice.jwt())).await;
+    late.refused("UNAUTHORIZED").await;
 }
 
 #[tokio::test]
@@ -301,4 +317,18 @@ async fn fresh(user: &User) -> String {
 
 fn kid(token: &str) -> String {
     token_header(token)["kid"].as_str().expect("a name").to_owned()
+}
+
+#[tokio::test]
+async fn t4_an_upgrade_by_a_leaked_key_is_no_connection_after_it() {
+    let server = Server::start(&[("GATEWAY__ERROR_DELAY", "0")]).await;
+    let alice = server.sign_in("alice").await;
+    let mut socket = Stomp::open(&server, &[("authorization", alice.jwt())]).await.expect("an upgrade");
+    keys(&server, &["rotate", "--now"]).await;
+    eventually("the end of the first key", async || {
+        (me(&alice.anon, &alice.token).await.status() == 401).then_some(())
+    })
+    .await;
+    socket.send("CONNECT\naccept-version:1.2\n\n\0").await;
+    socket.refused("UNAUTHORIZED").await;
 }
