@@ -77,6 +77,7 @@ async fn exchange(
     arrived: Timestamp,
 ) -> Result<Tokens, Failure> {
     let mut session = services.sessions.find(token.session).await?.ok_or(ErrorCode::RefreshTokenInvalid)?;
+    let mut looked_again = false;
     // Whoever loses a rotation looks again; with each loss the session has moved on, so this ends.
     loop {
         let now = services.clock.now();
@@ -96,6 +97,12 @@ async fn exchange(
         match presented {
             Presented::Ended if session.revoked_at.is_some() && planted(Mutant::RefreshIgnoresRevocation) => {
                 return Ok(tokens(services, &session, now));
+            }
+            // The row may have been read just before another tab's refresh gave the session more time, and the answer have come just
+            // after the old end: nobody is told that a session is over before it was looked at after that.
+            Presented::Ended if session.revoked_at.is_none() && !looked_again => {
+                looked_again = true;
+                session = services.sessions.find(token.session).await?.ok_or(ErrorCode::RefreshTokenInvalid)?;
             }
             Presented::Ended => return Err(ErrorCode::SessionEnded.into()),
             Presented::Reuse => {
