@@ -2,7 +2,7 @@
 
 use super::Services;
 use super::authenticate::authenticate;
-use super::refresh::{close_sockets, end_session, record};
+use super::ending::{close_sockets, end_session, record};
 use crate::auth::{AuditEvent, RefreshToken, Session, bearer};
 use crate::error::{ErrorCode, Failure};
 use crate::limits;

@@ -7,6 +7,7 @@ mod authenticate;
 mod background;
 mod connection;
 mod deliver;
+mod ending;
 mod history;
 mod limit;
 mod log_out;

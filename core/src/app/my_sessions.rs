@@ -1,6 +1,6 @@
 //! The sessions that a user can see, and end.
 
-use super::refresh::{end_session, record};
+use super::ending::{end_session, record};
 use super::{Principal, Services};
 use crate::auth::{AuditEvent, AuditRecord, Session};
 use crate::error::{ErrorCode, Failure};

@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use super::Services;
+use super::ending::{end_session, record};
 use super::limit::{Limited, Payer, spend};
 use super::sign_in::{Tokens, tokens};
-use crate::auth::{AuditEvent, AuditRecord, Presented, RefreshToken, Session};
+use crate::auth::{AuditEvent, Presented, RefreshToken};
 use crate::error::{ErrorCode, Failure};
-use crate::id::SessionId;
 use crate::limits;
 use crate::mutant::{Mutant, planted};
-use crate::ports::{Event, Revocation, Rotated, Rotation};
+use crate::ports::{Rotated, Rotation};
 use crate::time::{Monotonic, Timestamp};
 
 /// Exchanges a refresh token. Two tabs that come at once are given the same new one (invariant T2); one that was
@@ -133,38 +133,5 @@ async fn exchange(
                 }
             }
         }
-    }
-}
-
-/// Ends a session in the store, then tells the nodes, whose sockets close. Ending it twice is ending it once (T14).
-pub(super) async fn end_session(services: &Services, session: &Session, audit: AuditRecord) -> Result<(), Failure> {
-    if planted(Mutant::EndRecordedTwice) {
-        services.audit.append(&audit).await?;
-    }
-    services.sessions.revoke(session.id, &Revocation { at: audit.at, audit }).await?;
-    // Told each time: an earlier log-out may have been cut off here.
-    close_sockets(services, session.id).await;
-    Ok(())
-}
-
-/// Closes the sockets of a session that has ended: this node's at once, the others' by the bus, or, if it loses the event, when they
-/// next look at their sessions ([`limits::RECHECK_EVERY`]).
-pub(super) async fn close_sockets(services: &Services, session: SessionId) {
-    if planted(Mutant::LogOutKeepsSockets) {
-        return;
-    }
-    let event = Event::SessionEnded(session);
-    services.hub.event(&event);
-    let _ = services.bus.publish(event).await;
-}
-
-pub(super) fn record(session: &Session, event: AuditEvent, address: &str, at: Timestamp) -> AuditRecord {
-    AuditRecord {
-        at,
-        user: session.user,
-        session: Some(session.id),
-        event,
-        address: address.to_owned(),
-        detail: String::new(),
     }
 }

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Services;
+use super::ending::{end_session, record};
 use super::limit::{Limited, Payer, spend};
-use super::refresh::{end_session, record};
 use super::withdraw::keep_grant;
 use crate::auth::{AuditEvent, Device, RefreshToken, Session, SignInCookie, code_challenge};
 use crate::error::{ErrorCode, Failure};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::refresh::close_sockets;
+use super::ending::close_sockets;
 use super::{Principal, Services};
 use crate::auth::{AuditEvent, AuditRecord};
 use crate::error::Failure;
