@@ -97,7 +97,7 @@ fn a_refresh_that_waited_longer_than_grace_is_not_taken_for_reuse() {
     slow.trouble.fail("sessions.", When::Before, Span::Until(back));
     let (first, second) =
         world.run(futures_util::future::join(refresh(&slow.services, Some(&alice.refresh), ADDRESS), async {
-            world.runtime.time.sleep(secs(1)).await;
+            world.runtime.time.pause(secs(1)).await;
             let tokens = refresh(&quick.services, Some(&alice.refresh), ADDRESS).await.unwrap();
             transtalk_core::app::authenticate(&quick.services, Some(&tokens.access)).await.unwrap();
             tokens
@@ -134,7 +134,7 @@ fn a_session_that_ends_while_a_refresh_waits_is_not_refreshed() {
     slow.trouble.fail("sessions.rotate", When::Before, Span::Until(back));
     let (refreshed, ended) =
         world.run(futures_util::future::join(refresh(&slow.services, Some(&alice.refresh), ADDRESS), async {
-            world.runtime.time.sleep(secs(10)).await;
+            world.runtime.time.pause(secs(10)).await;
             transtalk_core::app::log_out(&quick.services, Some(&alice.access), None, ADDRESS).await
         }));
     ended.unwrap();

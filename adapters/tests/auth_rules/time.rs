@@ -28,7 +28,7 @@ struct State {
 
 impl Time {
     /// Waits so long.
-    pub(crate) fn sleep(&self, wait: Duration) -> Sleep {
+    pub(crate) fn pause(&self, wait: Duration) -> Sleep {
         self.until(self.monotonic().plus(wait))
     }
 
@@ -156,7 +156,7 @@ impl Runtime {
 
     /// Lets so much time pass.
     pub(crate) fn pass(&self, wait: Duration) {
-        self.run(self.time.sleep(wait));
+        self.run(self.time.pause(wait));
         self.idle();
     }
 
