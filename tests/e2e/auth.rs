@@ -22,7 +22,7 @@ use reqwest::header::{AUTHORIZATION, COOKIE};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::support::{Anon, Server, User, data, refused, within};
+use crate::support::{Anon, User, data, refused, upgrade, within};
 
 /// Where the first client of a developer lives: allowed by default.
 const CLIENT_ORIGIN: &str = "http://localhost:5173";
@@ -93,20 +93,6 @@ async fn come_again(answer: Response, status: u16, code: &str) -> u64 {
     let url = answer.url().clone();
     refused(answer, status, code).await;
     after.unwrap_or_else(|| panic!("{url}: no whole number of seconds"))
-}
-
-/// An upgrade request at this path with these headers. What answers may well be something else than 101.
-async fn upgrade(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
-    let mut request = Anon::new(server)
-        .request(Method::GET, path)
-        .header("connection", "Upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    sent(request).await
 }
 
 /// Buys a ticket.

@@ -8,11 +8,10 @@ mod ticket;
 mod upgrade;
 
 use http::Method;
-use reqwest::Response;
 use reqwest::header::{COOKIE, ORIGIN};
 use serde_json::json;
 
-use crate::support::{Anon, Came, Server, Stomp, User, data, eventually, secret, within};
+use crate::support::{Came, Server, Stomp, User, data, eventually, secret, upgrade, within};
 
 /// A web client's page, by the default configuration.
 const PAGE: &str = "http://localhost:5173";
@@ -72,18 +71,4 @@ async fn expired(user: &User) {
 async fn log_out(user: &User) {
     let request = user.request(Method::POST, "/api/v1/auth/logout").header(COOKIE, &user.cookie).header(ORIGIN, PAGE);
     data(within("log-out", request.send()).await.expect("an answer")).await;
-}
-
-/// An upgrade request. What answers may well be something else than 101.
-async fn upgrade(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
-    let mut request = Anon::new(server)
-        .request(Method::GET, path)
-        .header("connection", "Upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    within("the upgrade", request.send()).await.expect("an answer")
 }

@@ -414,17 +414,19 @@ async fn admit(
 ) -> Result<Admitted, Failure> {
     // The upgrade's token comes first: whoever could set that header did so on purpose. It has been counted there.
     let principal = if let Some(principal) = handshake.principal {
-        if let Some((kind, token)) = &handshake.token {
-            claims(services, *kind, Some(token))?;
-        }
         principal
     } else {
         let principal = connecting(services, authorization)?;
         spend(services, Limited::Connect, Payer::Account(principal.user)).await?;
         principal
     };
-    // First the hub, then the store: a log-out meanwhile is either heard or seen (invariant T6).
+    // First the hub, then the keys and the store: an end meanwhile is either heard or seen (invariant T6).
     services.hub.connect(Link { connection, user: principal.user, session: principal.session, outbox });
+    if let Some((kind, token)) = &handshake.token {
+        claims(services, *kind, Some(token))?;
+    } else if handshake.principal.is_none() {
+        connecting(services, authorization)?;
+    }
     let entitlement = entitle(services, &principal, handshake.cookie.as_deref()).await?;
     Ok(Admitted { principal, entitlement })
 }

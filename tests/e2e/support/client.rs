@@ -257,3 +257,17 @@ pub(crate) async fn refused(answer: Response, status: u16, code: &str) {
     assert!(body["data"].is_null(), "{body}");
     assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
 }
+
+/// An upgrade request. What answers may well be something else than 101.
+pub(crate) async fn upgrade(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = Anon::new(server)
+        .request(Method::GET, path)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    within("the upgrade", request.send()).await.expect("an answer")
+}

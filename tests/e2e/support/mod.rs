@@ -5,7 +5,9 @@ mod logs;
 mod server;
 mod stomp;
 
-pub(crate) use client::{Anon, User, claims, data, envelope, json, refreshed, refused, set_cookies, token_header};
+pub(crate) use client::{
+    Anon, User, claims, data, envelope, json, refreshed, refused, set_cookies, token_header, upgrade,
+};
 pub(crate) use logs::{Log, secret, secret_pairs};
 pub(crate) use server::{Options, Server, binary, fresh_folder, kill, repository, target};
 pub(crate) use stomp::{Came, Frame, Stomp};
